@@ -7,7 +7,7 @@
 with bounds as (
     select
         (select min(s.first_observed_at) from image_builder_state_spans as s) as first_at,
-        max(committed_at) as until_at
+        date_trunc('minute', max(committed_at)) as until_at
     from snapshots
     where kind = 'sweep'
 ),
