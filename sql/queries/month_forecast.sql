@@ -15,7 +15,8 @@ with bounds as (
 costs as (
     select
         day,
-        sum(cost_usd_at_least) as usd
+        sum(cost_usd_at_least) as usd,
+        count(distinct image_builder_key) filter (not is_priced) as unpriced
     from image_builder_daily
     group by day
 ),
@@ -26,7 +27,7 @@ whole_days as (
 ),
 
 mean as (
-    select avg(coalesce(c.usd, 0)) as usd
+    select avg(case when c.day is null then 0 else c.usd end) as usd
     from whole_days as w
     cross join bounds as b
     left join costs as c on w.day = c.day
@@ -66,8 +67,15 @@ days as (
         end as basis,
         case
             when k.day >= utc_day(k.first_at)
-                then coalesce(c.usd, 0) + k.usd_per_day * hours_within(k.until_at, midnight(k.day + 1), k.day) / 24
-        end as usd
+                then
+                    case when c.day is null then 0 else c.usd end
+                    + case
+                        when k.day >= utc_day(k.until_at)
+                            then k.usd_per_day * hours_within(k.until_at, midnight(k.day + 1), k.day) / 24
+                        else 0
+                    end
+        end as usd,
+        case when k.day between utc_day(k.first_at) and utc_day(k.until_at) then coalesce(c.unpriced, 0) end as unpriced
     from calendar as k
     left join costs as c on k.day = c.day
 )
@@ -76,6 +84,7 @@ select
     day,
     basis,
     usd::decimal(18, 2) as usd,
-    (sum(usd) over (order by day))::decimal(18, 2) as month_usd
+    (sum(usd) over (order by day))::decimal(18, 2) as month_usd,
+    unpriced
 from days
 order by day

@@ -141,6 +141,27 @@ def test_another_description_or_sql_writes_all_months_again(
     }
 
 
+def test_another_calculation_of_days_writes_all_months_again(
+    lake: Lake, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    from appstream_export.lake.catalog import derived
+
+    assert publish(lake, caplog) == {}
+    known = derived.list_view_files
+    monkeypatch.setattr(
+        derived,
+        "list_view_files",
+        lambda contracts: [
+            replace(v, sql=v.sql.replace("/ 730", "/ 731")) if v.name == "image_builder_life_days" else v
+            for v in known(contracts)
+        ],
+    )
+
+    assert publish(lake, caplog)[DAYS] == ["2026-01", "2026-02", "2026-03"]
+
+
 def test_a_limited_history_writes_again_only_the_month_that_it_cuts(
     lake: Lake, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -114,6 +114,20 @@ def test_stages_that_lack_memory_are_performed_again_with_more(
     assert len(retries) == 1, "later stages have more from the start"
 
 
+def test_a_query_of_the_report_that_lacks_memory_is_run_again_with_more(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_connections, "MEMORY_LIMITS", ("32MiB", "1GiB"))
+    wide = "select len(list(i::varchar || repeat('x', 100))) as n from range(400000) as t(i)"
+    with SharedConnection(lake.store, lake.contracts) as shared:
+
+        def publish_wide() -> list[int]:
+            with shared.open_newest("report") as con:
+                return shared.run_query(con, wide)["n"].to_pylist()
+
+        assert shared.call_with_memory_fallback(publish_wide) == [400000]
+
+
 def test_each_feed_of_a_file_states_what_it_reads() -> None:
     feeds = {feed.name: feed for feed in build_feeds(load_contracts(), ())}
 

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -136,3 +137,13 @@ def test_before_a_whole_day_was_seen_the_forecast_is_what_it_costs_now(
     assert [row["usd"] for row in rows[:1]] == [None]
     assert [float(row["usd"]) for row in rows[1:3]] == pytest.approx([per_day / 2, per_day], abs=0.01)
     assert float(rows[-1]["month_usd"]) == pytest.approx(per_day * 29.5, abs=0.01)
+
+
+def test_without_a_price_the_forecast_is_unknown_and_not_nothing(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "warehouse")
+    lake.commit(ok(A, builder("a", state="RUNNING")))
+    lake.commit(ok(A, builder("a", state="RUNNING")))
+    rows = run_named_query(lake.con, get_named_query("month_forecast"), {}).to_pylist()
+
+    assert {row["usd"] for row in rows} == {None}
+    assert {row["unpriced"] for row in rows if row["basis"] == "seen in part"} == {1}

@@ -153,7 +153,7 @@ def _publish_report(context: RunContext, store: Store, shared: SharedConnection)
         from appstream_export.feeds import publish_report  # here, because this import may fail too
 
         with shared.open_newest("report") as con:
-            publish_report(store, lambda sql: run_query(con, sql), settings)
+            publish_report(store, lambda sql: shared.run_query(con, sql), settings)
 
     why = "its report could not be written"
     return _try_stage(context, "report", lambda: shared.call_with_memory_fallback(publish), why)[1]

@@ -56,6 +56,9 @@ class Connections:
         except (OSError, HTTPException) as error:
             connection.close()
             raise ConnectionClosedError(endpoint_url=self._url, error=error) from error
+        except BaseException:
+            connection.close()  # what is left of the answer must not be read as the next one
+            raise
         finally:
             self._put_connection(connection)
 

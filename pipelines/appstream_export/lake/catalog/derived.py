@@ -14,6 +14,7 @@ import duckdb
 
 from appstream_export.contracts import Contract, SqlFile, list_view_files
 from appstream_export.lake.catalog.kept_parts import KeptParts
+from appstream_export.lake.catalog.views import MACROS
 from appstream_export.lake.duckdb import quote_identifier, quote_literal, translate_duckdb_errors
 
 HISTORY_SUFFIX = "_history"
@@ -155,8 +156,8 @@ def _derive_from_parts(
 
 
 def _compute_key(view: SqlFile, files: Mapping[str, list[str]]) -> str:
-    """Return a digest of what the rows of a month derive from: the SQL, the snapshots, and their files."""
-    lines = [view.sql, *(f"{snapshot_id} {' '.join(paths)}" for snapshot_id, paths in sorted(files.items()))]
+    """Return a digest of what the rows of a month derive from: the SQL and its macros, the snapshots, and their files."""
+    lines = [*MACROS, view.sql, *(f"{snapshot_id} {' '.join(paths)}" for snapshot_id, paths in sorted(files.items()))]
     return sha256("\n".join(lines).encode()).hexdigest()
 
 

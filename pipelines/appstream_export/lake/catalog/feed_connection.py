@@ -17,6 +17,7 @@ from appstream_export.errors import StorageFailed
 from appstream_export.lake.catalog.file import STORAGE_VERSION
 from appstream_export.lake.catalog.kept_parts import KeptParts
 from appstream_export.lake.catalog.shared import SharedConnection
+from appstream_export.lake.catalog.views import MACROS
 from appstream_export.lake.duckdb import (
     lock_to_files,
     quote_identifier,
@@ -76,8 +77,8 @@ class FeedConnection:
 
     @property
     def engine_version(self) -> str:
-        """The version of DuckDB. Hashes of rows may differ between versions."""
-        return duckdb.__version__
+        """The version of DuckDB and the macros of queries: with others, the same query may give other rows or hashes."""
+        return "\n".join([duckdb.__version__, *MACROS])
 
     @property
     def kept_parts(self) -> KeptParts | None:

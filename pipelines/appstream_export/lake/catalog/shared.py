@@ -7,11 +7,13 @@ from contextlib import contextmanager, suppress
 from typing import Self, TypeVar
 
 import duckdb
+import pyarrow as pa
 
 from appstream_export.contracts import Contract, list_sql_files
-from appstream_export.errors import OutOfMemory
+from appstream_export.errors import OutOfMemory, QueryError
 from appstream_export.lake.catalog.derived import derive_newest_months, derive_tables, restrict_source
 from appstream_export.lake.catalog.kept_parts import KeptParts
+from appstream_export.lake.catalog.query import run_query
 from appstream_export.lake.catalog.rendered import connect_as_rendered
 from appstream_export.lake.snapshots import load_head
 from appstream_export.lake.storage import FEEDS_FOLDER, Store
@@ -77,6 +79,15 @@ class SharedConnection:
             self.close()
             self._memory = MEMORY_LIMITS[-1]
             return act()
+
+    def run_query(self, con: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
+        """Return the rows of one SELECT; raises QueryError, and OutOfMemory for `call_with_memory_fallback`."""
+        try:
+            return run_query(con, sql)
+        except QueryError as error:
+            if isinstance(error.__cause__, duckdb.OutOfMemoryException):
+                raise OutOfMemory(str(error)) from error
+            raise
 
     def derive_tables(self, con: duckdb.DuckDBPyConnection, reads: Iterable[str]) -> None:
         """Compute what `reads` name and derives from a history, unless the connection has it."""
