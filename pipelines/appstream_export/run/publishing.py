@@ -9,7 +9,7 @@ from typing import TypeVar
 from appstream_export.contracts import Contract, can_render_report
 from appstream_export.errors import describe_error
 from appstream_export.feeds import PublishResult, has_published_feeds, publish_feeds
-from appstream_export.lake.catalog import CheckResult, SharedConnection, refresh_catalog, run_checks, run_query
+from appstream_export.lake.catalog import CheckResult, SharedConnection, refresh_catalog, run_checks
 from appstream_export.lake.storage import REPORT_FILE, Store
 from appstream_export.model import RunListener
 from appstream_export.run.check_inputs import build_check_inputs

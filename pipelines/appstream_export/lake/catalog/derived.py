@@ -156,7 +156,7 @@ def _derive_from_parts(
 
 
 def _compute_key(view: SqlFile, files: Mapping[str, list[str]]) -> str:
-    """Return a digest of what the rows of a month derive from: the SQL and its macros, the snapshots, and their files."""
+    """Return a digest of what the rows of a month derive from: SQL, macros, snapshots, and their files."""
     lines = [*MACROS, view.sql, *(f"{snapshot_id} {' '.join(paths)}" for snapshot_id, paths in sorted(files.items()))]
     return sha256("\n".join(lines).encode()).hexdigest()
 

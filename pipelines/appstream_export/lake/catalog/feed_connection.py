@@ -77,7 +77,7 @@ class FeedConnection:
 
     @property
     def engine_version(self) -> str:
-        """The version of DuckDB and the macros of queries: with others, the same query may give other rows or hashes."""
+        """The version of DuckDB, and the macros of queries: with others, a query may give other rows."""
         return "\n".join([duckdb.__version__, *MACROS])
 
     @property
