@@ -114,8 +114,9 @@ def test_without_a_header_the_first_money_is_drawn_by_what_is_before_it() -> Non
             ("savings", "--chart", "--html", "x.html"),
             "--chart and --html do not go together; run the query once for each",
         ),
-        (("savings", "--chart", "--json"), "--chart and --format do not go together; run the query once for each"),
-        (("savings", "--html", "x.html", "-o", "x.csv"), "--html and --format do not go together; run the query once"),
+        (("savings", "--chart", "--json"), "--chart and --json do not go together; run the query once for each"),
+        (("savings", "--html", "x.html", "-o", "x.csv"), "--html and --output do not go together; run the query once"),
+        (("savings", "--chart", "--format", "csv"), "--chart and --format do not go together; run the query once for"),
         (("savings", "--chart", "--sql"), "--chart and --sql do not go together; run the query once for each"),
     ],
 )
