@@ -18,7 +18,7 @@ from appstream_export.error_rules import (
     suggest_fix,
     suggest_storage_fix,
 )
-from appstream_export.errors import ExportError, suggest_correction
+from appstream_export.errors import ExportError, suggest_correction, suggest_path
 from appstream_export.status import Status
 
 # What AWS or the wire says, and words of the fix.
@@ -204,3 +204,10 @@ def test_harmless_words_are_not_taken_for_secrets(text: str) -> None:
 def test_secrets_in_texts_are_masked(text: str) -> None:
     assert "***" in str(ExportError(text))
     assert not re.search("secret|se/cret|ASIAABCD", str(ExportError(text)))
+
+
+def test_a_path_that_exists_is_not_misspelled(tmp_path: Path) -> None:
+    (tmp_path / "settings").mkdir()
+
+    assert suggest_path(tmp_path / "settings") is None
+    assert suggest_path(tmp_path / "setings") == f'did you mean "{tmp_path / "settings"}"?'

@@ -179,7 +179,7 @@ def test_a_file_that_is_no_text_is_one_line(content: bytes, complaint: str, tmp_
 
 
 def test_a_folder_where_a_file_should_be_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="no such file"):
+    with pytest.raises(SettingsError, match="is a folder, not a file"):
         read_settings(tmp_path, {})
 
 

@@ -376,6 +376,25 @@ def test_what_settings_show_prints_is_a_file_with_the_same_settings(
     assert "# APPSTREAM_EXPORT_LAKE__RETENTION__DAILY_DAYS\n" in shown
 
 
+def test_settings_show_prints_masked_values_as_comments_and_escapes_all_that_toml_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from appstream_export.cli.main import main
+
+    role = "arn:aws:iam::111122223333:role/reader"
+    own = ACCOUNT.replace("[[accounts]]\n", f"[[accounts]]\nexternal_id = 'hunter2'\nrole_arn = '{role}'\n")
+    write(tmp_path, f'extract.names = ["a\\u007fb"]\nheartbeat.url = "https://example.com/hunter2"\n{own}')
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["settings", "show"]) == 0
+    shown = capsys.readouterr().out
+    again = read_settings(write(tmp_path / "again", shown))
+    assert again.extract.names == ("a\x7fb",)
+    assert (again.heartbeat.url, again.accounts[0].external_id) == (None, None)
+    assert '# url = "***"' in shown
+    assert "hunter2" not in shown
+
+
 def test_settings_show_prints_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

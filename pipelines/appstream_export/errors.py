@@ -7,6 +7,7 @@ ExportError
 └─ CommitError              nothing was committed                                             exit 4
 """
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher, get_close_matches
@@ -176,6 +177,8 @@ def suggest_correction(word: str, choices: Iterable[str]) -> str | None:
 
 def suggest_path(path: Path) -> str | None:
     """Return `did you mean "folder/name"?` for the nearest name beside a path that does not exist, or None."""
+    if os.path.lexists(path):
+        return None
     try:
         names = sorted(place.name for place in path.parent.iterdir())
     except OSError:

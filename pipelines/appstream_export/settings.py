@@ -237,8 +237,8 @@ class FeedsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     writes each feed as CSV, `xlsx` each feed of v2 as an Excel file. `keep_generations` published generations are
     retained for current readers. If `publish` is off, runs do not publish feeds, and the command `feeds publish` does;
     `report` is the same for report.html. `history_days` limits the feeds of days, spans and changes to so many days
-    before the snapshot; by default they hold the whole history. `versions` are published; without `v1`, the files
-    of `feeds/v1` are removed.
+    before the snapshot; by default they hold the whole history. `versions` are published; the
+    files of a version that is left out are removed.
     """
 
     publish: bool = True

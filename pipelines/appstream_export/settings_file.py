@@ -25,6 +25,8 @@ def find_settings_file(path: Path | None, environ: Mapping[str, str]) -> Path | 
     """
     named = path or (Path(v) if (v := environ.get(CONFIG_VARIABLE)) else None)
     if named is not None:
+        if named.is_dir():
+            raise SettingsError(f"{named}: is a folder, not a file", fix="name the settings file in it")
         if not named.is_file():
             raise SettingsError(f"{named}: no such file", fix=suggest_path(named) or INIT_FIX)
         return named

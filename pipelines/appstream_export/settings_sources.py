@@ -26,6 +26,11 @@ class EffectiveSetting(NamedTuple):
     variable: str | None = None
 
     @property
+    def is_masked(self) -> bool:
+        """Return whether a secret was replaced in the value, which is then not the setting's own."""
+        return _MASK in str(self.value)
+
+    @property
     def key(self) -> str:
         """The dotted key, such as `extract.workers` or `accounts[0].id`."""
         return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in self.path).lstrip(".")

@@ -281,6 +281,9 @@ MISSPELLED = {
     'did you mean "{folder}/labels.csv"?',
     "contracts lint --config contracts.toml": '/contrcts: no such folder; did you mean "{folder}/contracts"?',
     "tables --config sql.toml": '/contrcts: no such folder; did you mean "{folder}/contracts"?',
+    "run --config warehouse": "warehouse: is a folder, not a file; name the settings file in it",
+    "contracts lint --config file.toml": "/labels.csv: is a file, not a folder; name a folder",
+    "tables --config file_of_sql.toml": "/labels.csv: is a file, not a folder; name a folder",
     "status --warehouse nothing/like/it": "/nothing/like/it; make one with: appstream-export run",
 }
 
@@ -296,6 +299,8 @@ def test_a_misspelled_path_is_answered_with_the_one_beside_it(
         (folder / name).touch()
     (folder / "labels.toml").write_text(f'account_labels_file = "lables.csv"\n{GOOD}')
     (folder / "contracts.toml").write_text(f'contracts.folder = "contrcts"\n{GOOD}')
+    (folder / "file.toml").write_text(f'contracts.folder = "labels.csv"\n{GOOD}')
+    (folder / "file_of_sql.toml").write_text(f'sql.folder = "labels.csv"\n{GOOD}')
     (folder / "sql.toml").write_text(f'sql.folder = "contrcts"\n{GOOD}')
     code, _, err = told(*words.split())
 

@@ -10,6 +10,7 @@ import pytest
 
 from appstream_export.contracts import load_contracts
 from appstream_export.emulator import Emulator
+from appstream_export.preflight.estimate import Cost
 from appstream_export.run import execute_run
 from appstream_export.settings import read_settings
 from tests.cli.organization import DEV, EU, HUB, LAB, LISTS, PROD, US, found, of_accounts, of_organization
@@ -174,3 +175,12 @@ def test_what_earlier_runs_measured_is_used_where_the_newest_called_nothing(
 
     assert found["is_measured"] is True
     assert found["call_seconds"] == measured
+
+
+def test_a_process_is_as_fast_as_its_workers_up_to_1200_calls_per_second() -> None:
+    def estimate(call_s: float) -> float:
+        cost = Cost(session_calls=0, task_calls=12_000, known_tasks=0, workers=64, call_s=call_s, is_measured=True)
+        return cost.seconds
+
+    assert estimate(0.055) == pytest.approx(12_000 * 0.055 / 64)
+    assert estimate(0.01) == pytest.approx(10)

@@ -84,6 +84,13 @@ def test_what_is_not_drawn_is_counted(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().out == "no rows to draw\n"
 
 
+def test_times_without_a_number_are_no_rows_to_draw(capsys: pytest.CaptureFixture[str]) -> None:
+    days = [date(2026, 1, 1), date(2026, 1, 2)]
+    print_chart(pa.table({"day": days, "n": pa.array([None, None], "int64")}), ChartColumns("n", ("day",)))
+
+    assert capsys.readouterr().out == "no rows to draw\n"
+
+
 def test_without_a_header_the_first_money_is_drawn_by_what_is_before_it() -> None:
     table = pa.table({"a": ["x"], "n": [1], "b": ["y"], "usd": pa.array([1], pa.decimal128(18, 2)), "c": ["z"]})
     query = SqlFile("q", "Q", (), "", place="sql/q.sql")
@@ -107,8 +114,9 @@ def test_without_a_header_the_first_money_is_drawn_by_what_is_before_it() -> Non
             ("savings", "--chart", "--html", "x.html"),
             "--chart and --html do not go together; run the query once for each",
         ),
-        (("savings", "--chart", "--json"), "--chart and --format do not go together; run the query once for each"),
-        (("savings", "--html", "x.html", "-o", "x.csv"), "--html and --format do not go together; run the query once"),
+        (("savings", "--chart", "--json"), "--chart and --json do not go together; run the query once for each"),
+        (("savings", "--html", "x.html", "-o", "x.csv"), "--html and --output do not go together; run the query once"),
+        (("savings", "--chart", "--format", "csv"), "--chart and --format do not go together; run the query once for"),
         (("savings", "--chart", "--sql"), "--chart and --sql do not go together; run the query once for each"),
     ],
 )

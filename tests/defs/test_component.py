@@ -12,6 +12,7 @@ from dagster.components.testing import create_defs_folder_sandbox
 
 from appstream_export.defs import AppStreamExport, export_definitions
 from appstream_export.emulator import Emulator
+from appstream_export.errors import SettingsError
 from tests.defs.exports import as_toml
 from tests.defs.hosts import as_key, host_definitions, host_job, run_assets
 from tests.defs.jobs import rebuilt
@@ -236,3 +237,11 @@ def test_a_red_run_stops_those_downstream_where_the_settings_say_so_and_feeds_ar
     assert "report" not in landed
     assert {f"{OURS}/image_builders", f"{OURS}/feeds/image_builders", "page"} <= landed
     assert failed == {"complete", "coverage"}
+
+
+def test_an_empty_key_prefix_is_none_and_one_that_dagster_refuses_is_one_line() -> None:
+    assert {job.name for job in export_definitions(key_prefix="").jobs or ()} >= {"snapshot", "republish"}
+    for prefix in ("cloud/appstream", ["cloud", "a b"]):
+        with pytest.raises(SettingsError, match=r'key_prefix "[^"\n]*": .*; give its parts as a list') as caught:
+            export_definitions(key_prefix=prefix)
+        assert "\n" not in str(caught.value)

@@ -1,13 +1,17 @@
 """Runs in Dagster report themselves like those of the command: once at their start, and once at their end."""
 
+import os
+import signal
 from collections.abc import Iterator
 
 import dagster as dg
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from appstream_export.defs import sharded
 from appstream_export.defs.binding import ExportBinding
 from appstream_export.defs.monitoring import load_reported_settings
+from appstream_export.defs.progress import LoggingRunListener
 from tests.defs.exports import as_toml, execute
 from tests.defs.jobs import rebuilt, sharded_job
 from tests.export import Export
@@ -76,3 +80,95 @@ def test_a_sharded_run_reports_itself_once_however_many_processes_it_has(
 
     assert pings.signals == ["start", "ok"]
     assert read(configured)["run_exit_code"] == 0
+
+
+def stop_at(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Terminate this process once, as soon as a run has its plan, or begins a stage."""
+    stopped: list[str] = []
+
+    def stop(name: str) -> None:
+        if name == moment and not stopped:
+            stopped.append(name)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    plan = LoggingRunListener.on_plan
+
+    def on_plan(listener: LoggingRunListener, tasks: int) -> None:
+        plan(listener, tasks)
+        stop("plan")
+
+    monkeypatch.setattr(LoggingRunListener, "on_plan", on_plan)
+    monkeypatch.setattr(LoggingRunListener, "on_stage", lambda _, name: stop(name))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("moment", "code", "seq"), [("catalog", 0, 1), ("feeds", 0, 1), ("plan", 4, None)])
+def test_a_stopped_run_reports_its_end_once_and_the_snapshot_that_it_committed(
+    moment: str,
+    code: int,
+    seq: int | None,
+    configured: Export,
+    instance: dg.DagsterInstance,
+    pings: Pings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stop_at(moment, monkeypatch)
+    with execute(instance) as ended:
+        assert not ended.success
+
+    found = read(configured)
+    assert (found["run_exit_code"], found.get("snapshot_seq")) == (code, seq)
+    assert pings.signals == ["start", "ok" if code == 0 else "fail"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("moment", "code", "seq"), [("catalog", 0, 2), ("plan", 4, 1)])  # 1: of the last commit
+def test_a_stopped_reexecution_reports_its_end_once_and_the_snapshot_that_it_committed(
+    moment: str,
+    code: int,
+    seq: int,
+    configured: Export,
+    instance: dg.DagsterInstance,
+    pings: Pings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    configured.aws.fail("111122223333/eu-west-1", "deny")
+    with execute(instance) as red:
+        assert not red.success
+    configured.aws.heal()
+    stop_at(moment, monkeypatch)
+    with execute(instance, dg.ReexecutionOptions.from_failure(red.run_id, instance)) as ended:
+        assert not ended.success
+
+    found = read(configured)
+    assert (found["run_exit_code"], found.get("snapshot_seq")) == (code, seq)
+    assert pings.signals == ["start", "fail", "start", "ok" if code == 0 else "fail"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("moment", "code", "seq"), [("catalog", 0, 1), ("plan_shards", 4, None), ("sweep", 4, None)])
+def test_a_stopped_sharded_run_reports_its_end_once(
+    moment: str,
+    code: int,
+    seq: int | None,
+    configured: Export,
+    instance: dg.DagsterInstance,
+    pings: Pings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = configured.folder / "appstream-export.toml"
+    file.write_text(file.read_text() + '[dagster]\nexecutor = "in_process"\nshards = 2\n')
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise dg.DagsterExecutionInterruptedError
+
+    if moment == "catalog":
+        stop_at(moment, monkeypatch)
+    else:
+        monkeypatch.setattr(sharded, "plan_shards" if moment == "plan_shards" else "run_shard_process", interrupt)
+    with dg.execute_job(rebuilt(sharded_job), instance) as ended:
+        assert not ended.success
+
+    found = read(configured)
+    assert (found["run_exit_code"], found.get("snapshot_seq")) == (code, seq)
+    assert pings.signals == ["start", "ok" if code == 0 else "fail"]

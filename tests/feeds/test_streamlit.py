@@ -55,6 +55,21 @@ def test_a_warehouse_in_a_bucket_needs_a_copy(capsys: pytest.CaptureFixture[str]
     assert "Streamlit opens bi.duckdb as a file; copy s3://bucket/w/feeds to its disk" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("program", ["streamlit", "superset", "dbt"])
+def test_a_dashboard_of_feeds_that_are_left_out_is_refused(
+    program: str, published_star: Lake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text(f'warehouse = "{published_star.store.root}"\n[feeds]\nversions = ["v1"]\n')
+    words = ("--config", str(config), "-o", str(tmp_path / "never"))
+
+    assert main(("dashboard", program, *words)) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert said.endswith('the dashboard reads feeds/v2, which is left out; add "v2" to [feeds] versions\n')
+    assert not (tmp_path / "never").exists()
+
+
 @pytest.mark.slow
 def test_streamlit_runs_it_and_its_filters_are_in_the_address(program: Path) -> None:
     out = run("python", "-c", SCRIPT, str(program), needs=NEEDS)

@@ -39,11 +39,10 @@ class _Line:
 
 def print_chart(answer: "pa.Table", chart: "ChartColumns") -> None:
     """Print one bar per row, in order of time if the first label is one."""
-    rows = convert_to_rows(answer)
-    if not rows:
+    lines = list(_list_lines(convert_to_rows(answer), chart))
+    if not lines:
         console.print_result("no rows to draw")
         return
-    lines = list(_list_lines(rows, chart))
     console.print_sanitized_lines([f"{chart.value} by {', '.join(chart.labels)}"])
     console.print_lines(_draw_bars(lines[:BARS_MAX]))
     if len(lines) > BARS_MAX:

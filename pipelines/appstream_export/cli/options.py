@@ -143,6 +143,21 @@ def add_as_of_option(command: Parser) -> None:
     command.add_argument("--as-of", metavar="TIME", help=doc)
 
 
+class _StoreJson(argparse.Action):
+    """Store the format json, and that it was named by this option."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        """Set the format, and the option that named it."""
+        del parser, values
+        namespace.format, namespace.format_option = "json", option_string
+
+
 def add_format_option(
     command: Parser, formats: Sequence[str] = FORMATS, *, default: str | None = "table", default_doc: str = "table"
 ) -> None:
@@ -150,7 +165,7 @@ def add_format_option(
     kinds = command.add_mutually_exclusive_group()
     doc = f"{', '.join(formats)} (default: {default_doc})"
     kinds.add_argument("--format", choices=formats, default=default, metavar="KIND", help=doc)
-    kinds.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
+    kinds.add_argument("--json", action=_StoreJson, nargs=0, dest="format", help="short for --format json")
 
 
 def add_result_options(command: Parser) -> None:

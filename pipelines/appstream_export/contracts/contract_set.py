@@ -91,11 +91,18 @@ def _list_contract_files(folder: Path) -> dict[str, Path]:
     return {file.stem: file for file in sorted(folder.glob("*.toml"))}
 
 
-def _list_own_files(folder: Path, packaged: Mapping[str, Path]) -> dict[str, Path]:
-    """Return the files of a user's folder by resource; raises ContractError if a packaged contract has such a name."""
+def _require_folder(folder: Path, setting: str) -> None:
+    """Raise ContractError if a user's folder does not exist, or is a file."""
+    if folder.is_file():
+        raise ContractError(f"{setting} {folder}: is a file, not a folder", fix="name a folder")
     if not folder.is_dir():
         fix = suggest_path(Path(folder)) or "create it, or correct the path"
-        raise ContractError(f"[contracts] folder {folder}: no such folder", fix=fix)
+        raise ContractError(f"{setting} {folder}: no such folder", fix=fix)
+
+
+def _list_own_files(folder: Path, packaged: Mapping[str, Path]) -> dict[str, Path]:
+    """Return the files of a user's folder by resource; raises ContractError if a packaged contract has such a name."""
+    _require_folder(folder, "[contracts] folder")
     own = _list_contract_files(folder)
     for name in own.keys() & packaged.keys():
         what = f"{own[name]}: the export has a contract of its own for {name}"
@@ -200,9 +207,7 @@ def _sort_by_sources(files: Mapping[str, SqlFile]) -> Iterator[SqlFile]:
 
 def _load_user_sql(folder: Path, contracts: Sequence[Contract]) -> dict[str, tuple[SqlFile, ...]]:
     """Return a user's SQL files by folder; raises ContractError for a misplaced file and for a double name."""
-    if not folder.is_dir():
-        fix = suggest_path(Path(folder)) or "create it, or correct the path"
-        raise ContractError(f"[sql] folder {folder}: no such folder", fix=fix)
+    _require_folder(folder, "[sql] folder")
     found: dict[str, list[SqlFile]] = {}
     for file in sorted(folder.rglob("*.sql")):
         if file.parent.parent != folder or file.parent.name not in USER_SQL_FOLDERS:

@@ -176,7 +176,7 @@ class TablesStep:
                 *check_completeness(result, settings, contracts),
             ]
             yield from yield_checks(self.context, self.assets, checks, with_others=fails_here or not self._has_last)
-        if fails_here or not self._has_last:
+        if fails_here or not self._has_last or stop.is_set():  # after a stop, no later step reports the end
             report_step_result(self.context, settings, result)
         raise_if_stopped(stop, self.context.log, STOPPED_AFTER_COMMIT)
         if result.exit_code:
@@ -201,8 +201,7 @@ class TablesStep:
             return result
         # No later step follows, because this one is about to fail: publish feeds and report all the same.
         later = publish_stages(settings, contracts, ("feeds", "report"), listener=listener, stop=stop)
-        names = ("published_feeds", "feeds_problem", "report_problem", "is_reported", "left_out")
-        return replace(result, **{name: getattr(later, name) for name in names})
+        return _replace_publication(result, later)
 
     @property
     def _has_outputs(self) -> bool:
@@ -270,12 +269,14 @@ def build_outputs_asset(binding: ExportBinding, assets: ExportAssets, groups: Se
                 result = publish_stages(settings, contracts, stages, listener=listener, stop=stop)
             made = [*collect_materialized(result, assets, contracts, settings, 0.0, context.log, published)]
             yield from yield_materializations(context, assets, made)
+        if is_export and stop.is_set():
+            report_step_result(context, settings, _load_result(context, binding, assets, result))
         raise_if_stopped(stop, context.log, STOPPED_WHILE_PUBLISHING)
         for problem in result.publishing_failures:
             context.log.error(problem)
         if is_export and len(made) < len(assets.list_sources(published)):
             # Dagster skips the last step if an asset before it was not made, and a red run would be green.
-            _check_run(context, binding, assets)
+            _check_run(context, binding, assets, settings)
         elif result.publishing_failures:
             raise dg.Failure(" ".join(result.publishing_failures), allow_retries=False)
 
@@ -287,12 +288,28 @@ _WHOLE_GROUPS = {MARTS: "all marts are views of one catalog", FEEDS: "all feeds 
 _WHOLE_EXPORT = "a run that exports the tables publishes everything"
 
 
-def _check_run(context: dg.AssetExecutionContext, binding: ExportBinding, assets: ExportAssets) -> None:
-    """Log the checks of the last step, which will not run, and raise Failure if the run is red."""
+def _load_result(
+    context: dg.AssetExecutionContext, binding: ExportBinding, assets: ExportAssets, stopped: RunResult | None = None
+) -> RunResult:
+    """Return the result of this run. If publishing was `stopped`, the outputs that it left out do not count."""
     settings, run_id = binding.load_settings(needs_accounts=False), resolve_run_id(context.run, context.instance)
     with as_dagster_failure():
         found = load_run_result(settings, binding.load_contracts(), run_id=run_id)
-    result = restore_discovery_problem(context, assets, found)
+    found = _replace_publication(found, stopped) if stopped else found
+    return restore_discovery_problem(context, assets, found)
+
+
+def _replace_publication(result: RunResult, published: RunResult) -> RunResult:
+    """Return a result with the feeds and the report of a later one."""
+    names = ("published_feeds", "feeds_problem", "report_problem", "is_reported", "left_out")
+    return replace(result, **{name: getattr(published, name) for name in names})
+
+
+def _check_run(
+    context: dg.AssetExecutionContext, binding: ExportBinding, assets: ExportAssets, settings: Settings
+) -> None:
+    """Log the checks of the last step, which will not run, and raise Failure if the run is red."""
+    result = _load_result(context, binding, assets)
     for check in build_check_results(result, assets.sources):
         log_check(context, assets, check)
     report_step_result(context, settings, result)

@@ -1,5 +1,6 @@
 """One export in a code location: its configuration, and the names of all its definitions."""
 
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ from appstream_export.defs.context import as_dagster_failure
 from appstream_export.defs.lineage import build_column_lineage
 from appstream_export.defs.specs import AssetSource, build_asset_spec
 from appstream_export.defs.translator import ExportAssetData, ExportTranslator
+from appstream_export.errors import SettingsError
 from appstream_export.run import load_enabled_contracts
 from appstream_export.settings import Settings, read_settings
 from appstream_export.settings_file import find_settings_file
@@ -23,6 +25,7 @@ JOBS = SNAPSHOT, SHARDED, REPUBLISH, MAINTENANCE, PRUNE = (
     "snapshot", "snapshot_sharded", "republish", "maintenance", "prune_runs",
 )  # fmt: skip
 TABLES_STEP, OUTPUTS_STEP, COVERAGE_STEP = "snapshot_tables", "outputs", "coverage"
+_KEY_PART = re.compile(r"[A-Za-z0-9_.-]+")
 POOL = "warehouse"
 """Steps that write to the warehouse share this pool of one slot, so that they never overlap."""
 
@@ -75,6 +78,16 @@ class ExportBinding:
         if self.schedule is None:
             return settings
         return msgspec.structs.replace(settings, dagster=msgspec.structs.replace(settings.dagster, cron=self.schedule))
+
+
+def parse_key_prefix(key_prefix: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the parts of a key prefix without empty ones; raises SettingsError for one that Dagster refuses."""
+    parts = tuple(part for part in ([key_prefix] if isinstance(key_prefix, str) else key_prefix) if part)
+    for part in parts:
+        if not _KEY_PART.fullmatch(part):
+            fix = 'give its parts as a list: ["cloud", "appstream"]'
+            raise SettingsError(f"key_prefix {json.dumps(part)}: only letters, digits, _, - and . are allowed", fix=fix)
+    return parts
 
 
 def build_name_prefix(key_prefix: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ It is the last one, and its checks block nothing, so that assets of the host pro
 
 import time
 from collections.abc import Iterator, Sequence
+from threading import Event
 
 import dagster as dg
 
@@ -50,12 +51,18 @@ def build_coverage_checks(
     )
     def coverage(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         settings, is_export = binding.load_settings(needs_accounts=False), is_export_run(context, assets)
-        with monitor_step(settings, is_export=is_export):
-            result = _find_result(context, binding, assets)
+        continues = is_export and is_continuing_after(context, binding.format_name(TABLES_STEP))
+        with as_dagster_failure(), handle_stop(context.log) as stop, monitor_step(settings, is_export=is_export):
+            if continues:
+                result = _request_failed_scopes(context, binding, assets, stop)
+            else:
+                result = _find_result(context, binding, assets)
         checks = [c for c in build_check_results(result, assets.sources) if bind_check(assets, c) in own]
         yield from yield_checks(context, assets, checks, with_others=is_export)
         if is_export:
             report_step_result(context, settings, result)
+        if continues:
+            raise_if_stopped(stop, context.log, STOPPED_AFTER_COMMIT)
         if result.exit_code and is_export:
             raise dg.Failure(explain_failure(result), allow_retries=False)
 
@@ -73,38 +80,34 @@ def _add_deps(spec: dg.AssetCheckSpec, assets: ExportAssets) -> dg.AssetCheckSpe
 
 def _find_result(context: dg.AssetCheckExecutionContext, binding: ExportBinding, assets: ExportAssets) -> RunResult:
     """Return the result of this run; of the newest one if this run has no step of tables."""
-    tables, settings = binding.format_name(TABLES_STEP), binding.load_settings(needs_accounts=False)
+    settings = binding.load_settings(needs_accounts=False)
     add_max_runtime_tag(context, assets, settings)
     is_export = is_export_run(context, assets)
-    with as_dagster_failure():
-        if is_export and is_continuing_after(context, tables):
-            return _request_failed_scopes(context, binding, assets)
-        run_id = resolve_run_id(context.run, context.instance) if is_export else None
-        result = load_run_result(settings, binding.load_contracts(), run_id=run_id)
+    run_id = resolve_run_id(context.run, context.instance) if is_export else None
+    result = load_run_result(settings, binding.load_contracts(), run_id=run_id)
     return restore_discovery_problem(context, assets, result) if is_export else result
 
 
 def _request_failed_scopes(
-    context: dg.AssetCheckExecutionContext, binding: ExportBinding, assets: ExportAssets
+    context: dg.AssetCheckExecutionContext, binding: ExportBinding, assets: ExportAssets, stop: Event
 ) -> RunResult:
     """Request the scopes that failed in the run that this one continues, and publish; log what lands as events."""
     began, step = time.monotonic(), context.op_execution_context
     settings, contracts = binding.load_settings(), binding.load_contracts()
+    add_max_runtime_tag(context, assets, settings)
     report_run_start(settings)
-    with handle_stop(context.log) as stop:
-        result = execute_run(
-            settings,
-            contracts,
-            SnapshotConfig(**find_step_config(context, binding.format_name(TABLES_STEP))).request,
-            run_id=resolve_run_id(context.run, context.instance),
-            attempt_id=f"{context.run.run_id}.{step.retry_number}",
-            listener=LoggingRunListener(context.log),
-            stop=stop,
-        )
-        seconds = round(time.monotonic() - began, 3)
-        for made in collect_materialized(result, assets, contracts, settings, seconds, context.log):
-            step.log_event(build_materialization(assets, made))
-        for check in check_completeness(result, settings, contracts):
-            log_check(context, assets, check)
-    raise_if_stopped(stop, context.log, STOPPED_AFTER_COMMIT)
+    result = execute_run(
+        settings,
+        contracts,
+        SnapshotConfig(**find_step_config(context, binding.format_name(TABLES_STEP))).request,
+        run_id=resolve_run_id(context.run, context.instance),
+        attempt_id=f"{context.run.run_id}.{step.retry_number}",
+        listener=LoggingRunListener(context.log),
+        stop=stop,
+    )
+    seconds = round(time.monotonic() - began, 3)
+    for made in collect_materialized(result, assets, contracts, settings, seconds, context.log):
+        step.log_event(build_materialization(assets, made))
+    for check in check_completeness(result, settings, contracts):
+        log_check(context, assets, check)
     return result

@@ -21,6 +21,7 @@ from appstream_export.defs.binding import (
     ExportBinding,
     bind_assets,
     build_name_prefix,
+    parse_key_prefix,
 )
 from appstream_export.defs.checks import build_completeness_specs, split_check_specs
 from appstream_export.defs.coverage import build_coverage_checks
@@ -57,7 +58,7 @@ def export_definitions(
     sensors and the pool; by default it follows from `key_prefix`. `schedule` is a cron expression that replaces
     `[dagster] cron`. Raises SettingsError with one line if the file is missing or wrong.
     """
-    prefix = (key_prefix,) if isinstance(key_prefix, str) else tuple(key_prefix)
+    prefix = parse_key_prefix(key_prefix)
     binding = ExportBinding(
         config=Path(config).resolve() if config else None,
         key_prefix=prefix,

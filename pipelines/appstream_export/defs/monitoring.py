@@ -8,9 +8,11 @@ import dagster as dg
 
 from appstream_export.defs.binding import ExportBinding
 from appstream_export.defs.steps import StepContext
-from appstream_export.errors import ExportError
+from appstream_export.errors import ExportError, Interrupted
 from appstream_export.run import RunMonitor, RunResult, report_refused_run, report_run_end, report_run_start
 from appstream_export.settings import Settings
+
+_STOPPED = "the run was stopped; nothing was committed"
 
 
 def load_reported_settings(binding: ExportBinding) -> Settings:
@@ -33,8 +35,19 @@ def monitor_step(settings: Settings, *, is_export: bool = True, starts_run: bool
         yield
     except BaseException as error:
         if is_export:
-            monitor.fail(error)
+            monitor.fail(_find_interrupt(error))
         raise
+
+
+def report_stop(settings: Settings) -> None:
+    """Report the end of a run that was stopped before its commit."""
+    RunMonitor(settings=settings).fail(Interrupted(_STOPPED))
+
+
+def _find_interrupt(error: BaseException) -> BaseException:
+    """Return Interrupted for the interrupt that Dagster itself raises, which has no exit code; else the error."""
+    is_bare = isinstance(error, dg.DagsterExecutionInterruptedError) and error.__cause__ is None
+    return Interrupted(_STOPPED) if is_bare else error
 
 
 def report_step_result(context: StepContext | dg.OpExecutionContext, settings: Settings, result: RunResult) -> None:

@@ -6,6 +6,7 @@ The settings choose the executor; the steps do not depend on it.
 import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from threading import Event
@@ -19,7 +20,7 @@ from appstream_export.defs.automation import build_job_tags
 from appstream_export.defs.binding import SHARDED, ExportAssets, ExportBinding
 from appstream_export.defs.checks import build_check_results, explain_failure
 from appstream_export.defs.context import WORKERS, as_dagster_failure
-from appstream_export.defs.monitoring import load_reported_settings, monitor_step, report_step_result
+from appstream_export.defs.monitoring import load_reported_settings, monitor_step, report_step_result, report_stop
 from appstream_export.defs.progress import LoggingRunListener
 from appstream_export.defs.steps import (
     build_check_evaluation,
@@ -30,7 +31,7 @@ from appstream_export.defs.steps import (
     restore_discovery_problem,
 )
 from appstream_export.defs.stop import STOPPED_AFTER_COMMIT, handle_stop, raise_if_stopped
-from appstream_export.errors import SettingsError
+from appstream_export.errors import ExportError, SettingsError
 from appstream_export.installation import format_install_command
 from appstream_export.lake.storage import Store, build_handover_path
 from appstream_export.run import (
@@ -199,7 +200,7 @@ def _build_sweep_op(binding: ExportBinding) -> dg.OpDefinition:
         description="Requests its scopes in a separate process. If that process is killed, only its scopes fail.",
     )
     def sweep_shard(context: dg.OpExecutionContext, shard: Shard) -> ShardResult:
-        began, swept = time.monotonic(), _sweep_in_process(binding, shard)
+        began, swept = time.monotonic(), _sweep_in_process(context, binding, shard)
         failed = sum(outcome.status.is_failure for outcome in swept.outcomes)
         took = f"{time.monotonic() - began:.1f} s"
         context.log.info(f"{shard}: {len(swept.outcomes)} scopes requested, {failed} failed, {took}")
@@ -208,13 +209,24 @@ def _build_sweep_op(binding: ExportBinding) -> dg.OpDefinition:
     return sweep_shard
 
 
-def _sweep_in_process(binding: ExportBinding, shard: Shard) -> ShardResult:
+def _sweep_in_process(context: dg.OpExecutionContext, binding: ExportBinding, shard: Shard) -> ShardResult:
     try:
         with as_dagster_failure():
             return run_shard_process(binding.load_settings(), shard, config=binding.config)
     except dg.DagsterExecutionInterruptedError:
+        _report_stop_once(context, binding.load_settings(needs_accounts=False))
         # The retry policy, which is for crashes, would run an interrupted step again, and the run would go on.
         raise dg.Failure("the run was stopped; nothing was committed", allow_retries=False) from None
+
+
+def _report_stop_once(context: dg.OpExecutionContext, settings: Settings) -> None:
+    """Report the end of a stopped run, unless the process of another shard has reported it."""
+    is_first = True
+    with suppress(ExportError):  # a warehouse that cannot be written must not hide the end
+        store = open_warehouse(settings)
+        is_first = store.put_if_absent(build_handover_path(context.run.run_id, "stopped"), b"{}")
+    if is_first:
+        report_stop(settings)
 
 
 def _build_commit_op(binding: ExportBinding, assets: ExportAssets) -> dg.OpDefinition:
@@ -232,6 +244,8 @@ def _build_commit_op(binding: ExportBinding, assets: ExportAssets) -> dg.OpDefin
             with monitor_step(settings):
                 result = _finish_shards(context, settings, contracts, prepared, swept, stop)
             yield from _build_events(context, assets, contracts, settings, result)
+        if stop.is_set():
+            report_step_result(context, settings, result)
         raise_if_stopped(stop, context.log, STOPPED_AFTER_COMMIT)
         yield dg.Output(None)
 

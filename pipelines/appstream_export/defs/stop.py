@@ -11,10 +11,10 @@ import dagster as dg
 from appstream_export.errors import Interrupted
 
 STOPPED_AFTER_COMMIT = (
-    "stopped after the commit: the snapshot and its catalog are complete; the next run or the job republish publishes"
-    " feeds and report"
+    "stopped after the commit: the snapshot and its catalog are complete; the next run or the job that republishes"
+    " publishes feeds and report"
 )
-STOPPED_WHILE_PUBLISHING = "stopped while publishing: the next run or the job republish publishes the rest"
+STOPPED_WHILE_PUBLISHING = "stopped while publishing: the next run or the job that republishes publishes the rest"
 
 
 def raise_if_stopped(stop: threading.Event, log: dg.DagsterLogManager, message: str) -> None:
@@ -47,7 +47,7 @@ def handle_stop(log: dg.DagsterLogManager) -> Generator[threading.Event]:
         yield stop
     except Interrupted as error:
         log.warning(str(error))
-        raise dg.DagsterExecutionInterruptedError(str(error)) from None
+        raise dg.DagsterExecutionInterruptedError(str(error)) from error  # its exit code is reported
     finally:
         for number, handler in earlier.items() if is_main else ():
             signal.signal(number, handler or signal.SIG_DFL)

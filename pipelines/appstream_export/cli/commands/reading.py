@@ -165,9 +165,11 @@ def execute_named_query(args: argparse.Namespace) -> int:
 
 def _check_shapes(args: argparse.Namespace) -> None:
     """Raise UsageError for two shapes of one answer, and for a picture of the list of queries."""
-    shapes = {"--chart": args.chart, "--html": args.html, "--sql": args.sql, "--format": args.format or args.output}
+    shapes = {"--chart": args.chart, "--html": args.html, "--sql": args.sql}
     given = [flag for flag, value in shapes.items() if value]
-    if len(given) > 1 and given != ["--sql", "--format"]:
+    if args.chart or args.html:  # --sql goes with them: it prints into the file, in any format
+        given += [getattr(args, "format_option", "--format")] if args.format else ["--output"] if args.output else []
+    if len(given) > 1:
         raise UsageError(f"{given[0]} and {given[1]} do not go together", fix="run the query once for each")
     if args.name is None and (args.chart or args.html):
         raise UsageError(f"{given[0]} needs the name of a query", fix="list them with: appstream-export query")

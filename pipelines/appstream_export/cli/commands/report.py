@@ -3,12 +3,16 @@
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from appstream_export.cli import console
 from appstream_export.cli.options import Commands, add_command_group, add_warehouse_command, parse_path
 from appstream_export.cli.output_file import open_output_file
 from appstream_export.cli.target import resolve_target
 from appstream_export.errors import SettingsError
+
+if TYPE_CHECKING:
+    from appstream_export.settings import Settings
 
 _SAMPLE_DATABASE = "warehouse/feeds/v2/bi.duckdb"  # of the program for Streamlit
 _IS_OFF, _SWITCH_ON = "the {} shows image_builders, which are off", "add them to [contracts] resources"
@@ -73,6 +77,7 @@ def export_superset_bundle(args: argparse.Namespace) -> int:
     contracts = target.load_contracts(store)
     if not can_render_report(contracts):
         raise SettingsError(_IS_OFF.format("dashboard"), fix=_SWITCH_ON)
+    _require_star(target.settings)
     feeds = build_version_feeds(V2, contracts, target.settings.feeds)
     bundle = build_superset_bundle(feeds, database, datetime.now(UTC))
     console.print_result(write_output_file(args.output, bundle))
@@ -90,6 +95,7 @@ def export_streamlit_program(args: argparse.Namespace) -> int:
     store = target.open_store()
     if not can_render_report(target.load_contracts(store)):
         raise SettingsError(_IS_OFF.format("dashboard"), fix=_SWITCH_ON)
+    _require_star(target.settings)
     database = _find_database(args.root or str(store.root), "Streamlit")
     program = (find_resource_folder("docs") / "dashboards" / "streamlit" / "app.py").read_text("utf-8")
     program = program.replace(f'"{_SAMPLE_DATABASE}"', json.dumps(database))
@@ -97,6 +103,15 @@ def export_streamlit_program(args: argparse.Namespace) -> int:
     options = "--server.address 127.0.0.1 --browser.gatherUsageStats false"
     console.print_result(f"start it:  uvx --with duckdb streamlit run {args.output} {options}")
     return 0
+
+
+def _require_star(settings: "Settings") -> None:
+    """Raise SettingsError if runs do not publish v2, which all dashboards read."""
+    from appstream_export.feeds import FEEDS_ROOT, V2
+
+    if V2 not in settings.feeds.versions:
+        what = f"the dashboard reads {FEEDS_ROOT}/{V2}, which is left out"
+        raise SettingsError(what, fix=f'add "{V2}" to [feeds] versions')
 
 
 def _find_database(root: str, reader: str) -> str:
@@ -115,6 +130,7 @@ def export_dbt_sources(args: argparse.Namespace) -> int:
 
     target = resolve_target(args)
     store = target.open_store()
+    _require_star(target.settings)
     feeds = build_version_feeds(V2, target.load_contracts(store), target.settings.feeds)
     database = f"{(args.root or str(store.root)).rstrip('/')}/{FEEDS_ROOT}/{V2}/bi.duckdb"
     sources = render_dbt_sources(feeds, database, target.settings.lake.freshness_timedelta)

@@ -30,7 +30,7 @@ def build_settings_object(settings: EffectiveSettings) -> dict[str, Any]:
 
 
 def render_settings_lines(settings: EffectiveSettings) -> Iterator[str]:
-    """Yield the lines: valid TOML, in which settings without a value are comments."""
+    """Yield the lines: valid TOML, in which settings without a value, and masked ones, are comments."""
     yield console.style(f"# {settings.file}", "2")
     width = min(_COMMENT_COLUMN_MAX, max(len(_format_assignment(entry)) for entry in settings.entries))
     for section, entries in groupby(settings.entries, lambda entry: entry.path[:-1]):
@@ -44,7 +44,9 @@ def render_settings_lines(settings: EffectiveSettings) -> Iterator[str]:
 
 def _format_assignment(entry: EffectiveSetting) -> str:
     key = str(entry.path[-1])
-    return f"# {key} =" if entry.value is None else f"{key} = {_format_toml(entry.value)}"
+    if entry.value is None:
+        return f"# {key} ="
+    return f"{'# ' if entry.is_masked else ''}{key} = {_format_toml(entry.value)}"
 
 
 def _describe_source(entry: EffectiveSetting) -> str:
@@ -64,6 +66,12 @@ def _format_toml(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_format_toml, value))}]"
     if isinstance(value, Mapping):
-        parts = [f"{json.dumps(key, ensure_ascii=False)} = {_format_toml(part)}" for key, part in value.items()]
+        parts = [f"{_quote(key)} = {_format_toml(part)}" for key, part in value.items()]
         return f"{{ {', '.join(parts)} }}" if parts else "{}"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool) else str(value)
+    if isinstance(value, str):
+        return _quote(value)
+    return json.dumps(value) if isinstance(value, bool) else str(value)
+
+
+def _quote(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML refuses DEL, JSON does not
