@@ -54,9 +54,8 @@ class KeptParts:
         sink = pa.BufferOutputStream()
         pq.write_table(rows, sink, compression="zstd", write_page_checksum=True)
         content = sink.getvalue().to_pybytes()
-        head = load_head(self._store)
-        if head is None or head.seq != self._seq:
-            return  # that commit may be an erase
+        if self._is_overtaken():
+            return
         try:
             self._store.put_if_absent(build_kept_path(mart, month, key, sha256(content).hexdigest()), content)
         except OSError as error:
@@ -78,14 +77,22 @@ class KeptParts:
         with file.open("rb") as content:
             digest = file_digest(content, "sha256").hexdigest()
             content.seek(0)
-            head = load_head(self._store)
-            if head is None or head.seq != self._seq:
-                return  # that commit may be an erase
+            if self._is_overtaken():
+                return
+            path = build_kept_path(name, month, key, digest, "duckdb")
             try:
-                with self._store.open_output(build_kept_path(name, month, key, digest, "duckdb")) as output:
+                with self._store.open_output(path) as output:
                     shutil.copyfileobj(content, output)
+                # An erase during the copy did not see the file yet.
+                if self._is_overtaken():
+                    self._store.remove(path)
             except OSError as error:
                 _log.warning("%s/%s: %s is not kept: %s", self._store.root, KEPT_FOLDER, name, error)
+
+    def _is_overtaken(self) -> bool:
+        """Return whether another run has committed since: that commit may be an erase."""
+        head = load_head(self._store)
+        return head is None or head.seq != self._seq
 
     def _has_digest(self, path: str, digest: str) -> bool:
         with suppress(OSError):
