@@ -120,17 +120,21 @@ def send_twice(send: Any, url: str) -> tuple[Any, ...]:
         return (type(error).__name__,)
 
 
-@pytest.mark.parametrize(
-    ("scheme", "then"),
-    [
+ENDS = [
+    pytest.param(kind, scheme, then, marks=[pytest.mark.slow] if then == "stay" else [])
+    for kind in ANSWERS
+    for scheme, then in (
         ("http", "close"),
         ("https", "close"),
         ("http", "reset"),
         ("https", "reset"),
-        pytest.param("http", "stay", marks=pytest.mark.slow),  # what is not whole ends by the read timeout
-    ],
-)
-@pytest.mark.parametrize("kind", ANSWERS)
+        ("http", "stay"),  # what is not whole ends by the read timeout
+    )
+    if (kind, then) != ("a long header", "reset")  # more than one segment: how much a reset loses depends on time
+]
+
+
+@pytest.mark.parametrize(("kind", "scheme", "then"), ENDS)
 def test_an_answer_or_error_is_botocores(kind: str, scheme: str, then: str, tmp_path: Path) -> None:
     context = make_context(tmp_path) if scheme == "https" else None
     ended = []
