@@ -1,21 +1,18 @@
 """README's path from the install to a scheduled run, word for word, where nothing of this project is installed."""
 
-import json
 import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from appstream_export.emulator import Emulator
+from tests.defs.servers import ask, end, free_port
 from tests.factories import image_builder
 
 ROOT = Path(__file__).parent.parent
@@ -112,9 +109,7 @@ def fill_in(settings: Path, endpoint_url: str) -> None:
 
 def watch_scheduled_run(commands: str, folder: Path, environ: Mapping[str, str]) -> Iterator[str]:
     """Yield each status of the first scheduled run, up to its success."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     quiet = {**environ, "DAGSTER_CLI_DEV_PORT": str(port)}
     log = folder / "dagster.log"
     with log.open("w") as output:
@@ -130,23 +125,13 @@ def watch_scheduled_run(commands: str, folder: Path, environ: Mapping[str, str])
             if status := find_scheduled_status(port) or status:
                 yield status
     finally:
-        os.killpg(served.pid, signal.SIGINT)
-        try:
-            served.wait(60)
-        except subprocess.TimeoutExpired:
-            os.killpg(served.pid, signal.SIGKILL)
+        end(served)
 
 
 def find_scheduled_status(port: int) -> str | None:
     """Return the status of the oldest run that a schedule launched, as the webserver reports it; None before."""
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/graphql",
-        json.dumps({"query": RUNS}).encode(),
-        {"Content-Type": "application/json"},
-    )
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            runs = json.load(answer)["data"]["runsOrError"]["results"]
+        runs = ask(f"http://127.0.0.1:{port}", RUNS)["runsOrError"]["results"]
     except OSError:
         return None
     scheduled = [each for each in runs if any(tag["key"] == "dagster/schedule_name" for tag in each["tags"])]
