@@ -8,7 +8,7 @@ import duckdb
 
 from appstream_export.errors import StorageFailed
 from appstream_export.lake.duckdb import lock_to_files, open_duckdb, quote_literal
-from appstream_export.lake.storage import CATALOG_FILE, TAIL_BYTES, Store, find_snapshot_id
+from appstream_export.lake.storage import CATALOG_FILE, TAIL_BYTES, Store, find_commit_seq, find_snapshot_id
 
 
 def load_catalog_seq(store: Store) -> int | None:
@@ -16,6 +16,9 @@ def load_catalog_seq(store: Store) -> int | None:
 
     Raises StorageFailed if it cannot be read.
     """
+    # Its last line names the commit: DuckDB would take 30 MB, which a sweep then holds besides its own.
+    if store.exists(CATALOG_FILE) and (named := find_commit_seq(store.read_tail(CATALOG_FILE, TAIL_BYTES))) is not None:
+        return named
     value = _fetch_value(store, CATALOG_FILE, "select seq from published.lake.shows")
     return None if value is None else int(str(value))
 
