@@ -25,7 +25,6 @@ from tests.lake.lakes import A, B, Lake, builder, failed, ok
 from tests.slices import long_but
 
 
-
 @pytest.fixture
 def shared(lake: Lake) -> Lake:
     """A published warehouse."""

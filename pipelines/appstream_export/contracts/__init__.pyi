@@ -1,6 +1,5 @@
 from .arrow_schema import (
     ARROW_TYPES as ARROW_TYPES,
-    DUCKDB_TYPES as DUCKDB_TYPES,
     build_arrow_schema as build_arrow_schema,
 )
 from .botocore_model import (
@@ -53,6 +52,7 @@ from .iam import (
 from .joins import (
     Join as Join,
     list_joins as list_joins,
+    render_parent_join as render_parent_join,
     render_related_joins as render_related_joins,
 )
 from .loader import (
@@ -68,6 +68,7 @@ from .loader import (
 from .model import (
     ACCOUNT_NAME as ACCOUNT_NAME,
     CHANGE_COLUMNS as CHANGE_COLUMNS,
+    DUCKDB_TYPES as DUCKDB_TYPES,
     IS_STALE as IS_STALE,
     SNAPSHOT_ID as SNAPSHOT_ID,
     Column as Column,
@@ -89,7 +90,6 @@ from .paths import (
 )
 from .render import (
     find_stale_files as find_stale_files,
-    render_parent_join as render_parent_join,
     write_rendered_files as write_rendered_files,
 )
 from .sql_files import (

@@ -1,8 +1,8 @@
 """Checksum trailers: the last line of a file is the SHA-256 of all bytes before it.
 
-An optional line before the trailer names the snapshot that the file shows, or the commit. Trailers are for files that are replaced
-whole and that no manifest lists: the catalog, `bi.duckdb` and `report.html`. DuckDB reads only the blocks that the
-file's header counts, and a browser does not show comments, so neither is affected.
+An optional line before the trailer names the snapshot or the commit that the file shows. Trailers are for files that
+are replaced whole and that no manifest lists: the catalog, `bi.duckdb` and `report.html`. DuckDB reads only the blocks
+that the file's header counts, and a browser does not show comments, so neither is affected.
 """
 
 import hashlib
