@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from appstream_export.lake.duckdb import quote_identifier
@@ -85,10 +84,9 @@ def _mark_as_utc(value: object) -> datetime:
 
 _ZONED = "timestamp with time zone"
 _HELD = (
-    *("boolean", "tinyint", "smallint", "integer", "bigint", "utinyint", "usmallint", "uinteger", "ubigint"),
+    *("boolean", "tinyint", "smallint", "integer", "bigint", "hugeint", "utinyint", "usmallint", "uinteger", "ubigint"),
     *("decimal", "double", "varchar", "json", "enum", "null", "sqlnull", '"null"'),
 )
-# JSON of a larger integer than 64 bits is written from a Decimal.
 _CONVERTERS: Mapping[str, Callable[[Any], Any] | None] = {
-    **dict.fromkeys(_HELD), "hugeint": Decimal, "uuid": str, "timestamp": _mark_as_utc, _ZONED: _mark_as_utc
+    **dict.fromkeys(_HELD), "uuid": str, "timestamp": _mark_as_utc, _ZONED: _mark_as_utc
 }  # fmt: skip
