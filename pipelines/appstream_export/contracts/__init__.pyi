@@ -22,6 +22,7 @@ from .call_rules import (
     CallRules as CallRules,
     fill_inputs as fill_inputs,
 )
+from .column_types import DUCKDB_TYPES as DUCKDB_TYPES
 from .contract_set import (
     ContractSet as ContractSet,
     add_contracts as add_contracts,
@@ -68,7 +69,6 @@ from .loader import (
 from .model import (
     ACCOUNT_NAME as ACCOUNT_NAME,
     CHANGE_COLUMNS as CHANGE_COLUMNS,
-    DUCKDB_TYPES as DUCKDB_TYPES,
     IS_STALE as IS_STALE,
     SNAPSHOT_ID as SNAPSHOT_ID,
     Column as Column,

@@ -11,16 +11,6 @@ from typing import Any, TypeAlias
 from appstream_export.contracts.call_rules import MONTH, CallRules, get_input_name
 from appstream_export.contracts.paths import MAP, convert_item_source, join_source_path
 
-DUCKDB_TYPES: Mapping[str, str] = {
-    "string": "VARCHAR",
-    "integer": "BIGINT",
-    "boolean": "BOOLEAN",
-    "timestamp": "TIMESTAMPTZ",
-    "number": "DOUBLE",
-    "json": "VARCHAR",
-}
-"""DuckDB's type for each type of a column."""
-
 EnumValues: TypeAlias = Mapping[tuple[str, str], tuple[str, ...]]
 """The values that botocore knows for an enum, by table and column."""
 

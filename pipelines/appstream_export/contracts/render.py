@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from appstream_export.contracts.arrow_schema import ARROW_TYPES
+from appstream_export.contracts.column_types import DUCKDB_TYPES
 from appstream_export.contracts.contract_set import list_sql_files, list_view_files
 from appstream_export.contracts.generated_checks import render_generated_checks
 from appstream_export.contracts.joins import (
@@ -18,7 +19,6 @@ from appstream_export.contracts.joins import (
 )
 from appstream_export.contracts.loader import DEFAULT_RESOURCES
 from appstream_export.contracts.model import (
-    DUCKDB_TYPES,
     Column,
     Contract,
     EnumValues,

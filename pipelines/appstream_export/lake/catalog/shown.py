@@ -28,8 +28,8 @@ def load_feeds_database_snapshot_id(store: Store, path: str) -> str | None:
 
     Raises StorageFailed if it cannot be read.
     """
-    is_remote = "://" in store.resolve_uri(path)  # read the trailer: a query would download the whole file
-    if is_remote and store.exists(path) and (named := find_snapshot_id(store.read_tail(path, TAIL_BYTES))):
+    # A query would download the whole file from a bucket, and take longer than the rest of `status` in a folder.
+    if store.exists(path) and (named := find_snapshot_id(store.read_tail(path, TAIL_BYTES))):
         return named
     value = _fetch_value(store, path, "select snapshot_id from published.feed_status limit 1")
     return None if value is None else str(value)
