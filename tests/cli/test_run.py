@@ -330,15 +330,22 @@ def wait_for_line(running: "subprocess.Popen[str]", text: str) -> None:
     assert text in line
 
 
-HEAVY = ("boto3", "botocore", "dagster", "moto")
+HEAVY = ("boto3", "botocore", "dagster", "moto", "numpy", "pyarrow", "rich", "sqlglot", "yaml")
+SMALL = "['sql', \"select 1 as n, now() as t, 'a' as x, 1.5 as d, sum(1) as s\", '--warehouse', 'warehouse']"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "also"),
-    [("['--help']", ("duckdb", "pyarrow", "msgspec", "rich")), ("['tables']", ("duckdb",)),
-     ("['sql', 'select 1', '--warehouse', 'warehouse']", ("appstream_export.settings", "pyarrow.parquet", "ssl"))],
-    ids=["help", "tables", "sql"],
+    [("['--help']", ("duckdb", "msgspec")), ("['completion', 'bash']", ("duckdb",)),
+     ("['tables']", ("duckdb",)), ("['tables', '--json']", ("duckdb",)),
+     ("['describe', 'image_builders']", ("duckdb",)), ("['query']", ("duckdb",)),
+     (SMALL, ("appstream_export.settings", "ssl")),
+     (SMALL.replace("]", ", '--format', 'csv']"), ("appstream_export.settings", "ssl")),
+     ("['query', 'running_over', '--warehouse', 'warehouse']", ("ssl",)),
+     ("['status', '--warehouse', 'warehouse']", ("ssl",))],
+    ids=[*("help", "completion", "tables", "tables as JSON", "describe"),
+         *("queries", "sql", "sql as CSV", "query", "status")],
 )  # fmt: skip
 def test_reading_loads_nothing_heavy(
     words: str, also: tuple[str, ...], folder: Path, tmp_path_factory: pytest.TempPathFactory, told: Told

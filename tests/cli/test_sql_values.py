@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from appstream_export.cli import output
-from appstream_export.lake.catalog import run_query
+from appstream_export.lake.catalog import printable, run_printed_query
+from appstream_export.lake.catalog.query_rows import ROWS_MAX
 from tests.lake.lakes import A, Lake, builder, ok
 
 Told = Callable[..., tuple[int, str, str]]
@@ -57,7 +58,7 @@ def printed(capfdbinary: pytest.CaptureFixture[bytes]) -> Printed:
     def write(sql: str, kind: str) -> str:
         with duckdb.connect() as con:
             con.execute("set TimeZone = 'UTC'")
-            output.write_query_result(lambda printed_as: run_query(con, sql, printed_as=printed_as), kind)
+            output.write_query_result(lambda printed_as: run_printed_query(con, sql, printed_as=printed_as), kind)
         return capfdbinary.readouterr().out.decode()
 
     return write
@@ -78,6 +79,35 @@ def test_a_nested_value_is_json_of_such_values(value: str, printed: Printed) -> 
     assert next(csv.reader(io.StringIO(printed(f"select {value} as v", "csv").partition("\r\n")[2]))) == [NESTED[value]]
 
 
+OTHERS = (
+    *("1", "1::utinyint", "-9223372036854775808", "18446744073709551615::ubigint", "sum(1)", "10::hugeint ^ 20"),
+    *("1.50", "0::decimal(18, 7)", "-0.0::double", "1e300::double", "true", "null", "[]", "''", "'=1'", "'a,\"b\"'"),
+    *("timestamp '2026-01-31 12:00:00.123456'", "timestamptz '2026-01-31 12:00:00+02'", "null::timestamp"),
+    *("date '2026-01-31'", "timestamp '9999-12-31 23:59:59.999999'", "timestamp '0001-01-01'"),
+    *("timestamptz 'infinity'", "time '12:00'"),
+    *("'b'::enum('a', 'b')", "'{\"a\": [1]}'::json", "'\u6771\u4eac'", "(select sum(n) from range(3) t(n))"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [*AS_DUCKDB, *NESTED, *OTHERS])
+def test_a_small_result_prints_as_a_large_one_which_arrow_reads(
+    value: str, printed: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sql = f"select {value} as v, 1 as n union all by name (select null as v, 2 as n) order by n"
+    small = {kind: printed(sql, kind) for kind in output.WRITERS}
+    monkeypatch.setattr(printable, "ROWS_MAX", -1)
+
+    assert small == {kind: printed(sql, kind) for kind in output.WRITERS}
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_result_is_whole_on_both_sides_of_the_limit_of_small_ones(more: int, printed: Printed) -> None:
+    sql = f"select n, n % 7 as r from range({ROWS_MAX + more}) t(n) order by r desc, n"
+    rows = sorted(((n % 7, n) for n in range(ROWS_MAX + more)), key=lambda row: (-row[0], row[1]))
+
+    assert printed(sql, "csv") == "n,r\r\n" + "".join(f"{n},{r}\r\n" for r, n in rows)
+
+
 def test_csv_distinguishes_null_from_not_a_number(printed: Printed) -> None:
     assert printed("select * from (values ('nan'::double), (null), (1.5)) t(v)", "csv") == "v\r\nnan\r\n\r\n1.5\r\n"
 
@@ -93,7 +123,7 @@ def test_numbers_that_are_text_are_aligned_as_numbers(printed: Printed) -> None:
 def test_parquet_keeps_types_and_has_text_where_it_has_none(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     with duckdb.connect() as con:
         sql = "select date '2026-01-31' d, 0.1::float f, 'x'::blob b, interval 1 day i, date 'infinity' e"
-        output.write_query_result(lambda printed_as: run_query(con, sql, printed_as=printed_as), "parquet")
+        output.write_query_result(lambda printed_as: run_printed_query(con, sql, printed_as=printed_as), "parquet")
     table = pq.read_table(io.BytesIO(capfdbinary.readouterr().out))
 
     assert [str(kind) for kind in table.schema.types] == ["date32[day]", "float", "binary", "string", "date32[day]"]

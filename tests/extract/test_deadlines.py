@@ -11,7 +11,7 @@ from tests.extract.wire import Reply, Wire, page, refusal
 SCOPE, OTHER = f"{A}/{EU}", f"{B}/{EU}"
 SHORT_S = 0.6
 HANG_S = 150  # far below the 300 s that an answer would take
-ENOUGH_S = 2.5  # for a scope that is well, on a machine that is busy
+ENOUGH_S = 5  # for a scope that is well, on a machine that is busy
 
 
 @pytest.mark.slow
@@ -27,7 +27,7 @@ def test_a_call_that_does_not_return_ends_its_task_alone(wire: Wire, asking: Ask
     assert (answer.statuses, answer.names()) == ({SCOPE: "timeout", OTHER: "ok"}, ["b"])
     late = answer.outcomes[SCOPE]
     assert late.error_code == "TaskTimeout"
-    assert late.reason == "not finished 2.5 s after its first call ([extract] task_timeout_s)"
+    assert late.reason == "not finished 5 s after its first call ([extract] task_timeout_s)"
 
 
 @pytest.mark.slow
@@ -56,8 +56,9 @@ def test_a_scan_that_waits_for_its_next_try_ends_at_its_deadline(wire: Wire, ask
     assert only.throttles > 0
 
 
+@pytest.mark.slow
 def test_pages_without_end_stop_at_the_deadline_and_do_not_count(wire: Wire, asking: Asking) -> None:
-    asking.extract["task_timeout_s"] = SHORT_S
+    asking.extract["task_timeout_s"] = ENOUGH_S
     wire.always(SCOPE, lambda _: page(f"i{len(wire.calls)}", token=f"{len(wire.calls)}"))
 
     answer = asking.run()
@@ -82,7 +83,7 @@ def test_a_task_does_not_pay_for_the_time_of_others(wire: Wire, asking: Asking) 
     asking.ids = [f"{n:012}" for n in range(1, 13)]
     asking.extract = {"workers": 1, "task_timeout_s": ENOUGH_S}
     for account in asking.ids:
-        wire.always(f"{account}/{EU}", page(delay_s=2 * ENOUGH_S / len(asking.ids)))
+        wire.always(f"{account}/{EU}", page(delay_s=1.5 * ENOUGH_S / len(asking.ids)))
 
     assert set(asking.run().statuses.values()) == {"ok"}
 
@@ -90,9 +91,9 @@ def test_a_task_does_not_pay_for_the_time_of_others(wire: Wire, asking: Asking) 
 @pytest.mark.slow
 def test_the_run_ends_what_is_open_and_keeps_what_was_through(wire: Wire, asking: Asking) -> None:
     asking.ids = [f"{n:012}" for n in range(1, 41)]
-    asking.extract = {"workers": 2, "run_timeout_s": 2}
+    asking.extract = {"workers": 2, "run_timeout_s": ENOUGH_S}
     for account in asking.ids:
-        wire.always(f"{account}/{EU}", page("a", delay_s=0.5))
+        wire.always(f"{account}/{EU}", page("a", delay_s=2 * ENOUGH_S / 20))
     started = time.monotonic()
 
     answer = asking.run()
@@ -103,4 +104,4 @@ def test_the_run_ends_what_is_open_and_keeps_what_was_through(wire: Wire, asking
     assert statuses["ok"] + statuses["timeout"] == 40
     late = next(o for o in answer.outcomes.values() if o.status == "timeout")
     assert late.error_code == "RunTimeout"
-    assert late.reason == "not finished 2 s after the run's first request ([extract] run_timeout_s)"
+    assert late.reason == "not finished 5 s after the run's first request ([extract] run_timeout_s)"

@@ -432,7 +432,7 @@ def test_a_parent_out_of_time_ends_what_follows(asking: Asking, service: Service
 
 @pytest.mark.slow
 def test_each_follow_up_call_has_its_own_time(asking: Asking, service: Service, run: Run) -> None:
-    asking.extract |= {"task_timeout_s": 0.6}
-    service.answers |= {s: Reply(b'{"Entitlements": []}', delay_s=0.3) for s in "abc"}
+    asking.extract |= {"task_timeout_s": 4}
+    service.answers |= {s: Reply(b'{"Entitlements": []}', delay_s=1.5) for s in "abc"}
 
     assert run(STACKS, ENTITLEMENTS).statuses == {"stacks": "ok", "entitlements": "ok"}

@@ -8,12 +8,15 @@ from appstream_export.feeds.publish import publish_feeds
 from appstream_export.feeds.report import publish_report
 from appstream_export.feeds.served import load_served_outputs
 from appstream_export.lake.catalog.query import run_query
+from appstream_export.lake.catalog.shown import load_catalog_seq
 from appstream_export.lake.catalog.summary import summarize_snapshot
 from appstream_export.lake.storage.checksum_trailer import (
     TAIL_BYTES,
     add_checksum,
+    find_commit_seq,
     find_snapshot_id,
     has_valid_checksum,
+    strip_checksum,
 )
 from appstream_export.settings import Settings
 from appstream_export.status import Status
@@ -44,6 +47,28 @@ def test_a_trailer_names_a_snapshot_only_in_a_line_of_its_own() -> None:
     assert find_snapshot_id(add_checksum(f"x\nsnapshot {snapshot_id}\n".encode())) == snapshot_id
     assert find_snapshot_id(add_checksum(f"x snapshot {snapshot_id}\n".encode())) is None
     assert find_snapshot_id(f"snapshot {snapshot_id}\n".encode()) is None
+
+
+def test_a_trailer_names_a_commit_only_in_a_line_of_its_own() -> None:
+    assert find_commit_seq(add_checksum(b"x\ncommit 12\n")) == 12
+    assert [find_commit_seq(add_checksum(some)) for some in (b"x commit 12\n", b"x\ncommit 12\n\n", b"")] == [None] * 3
+    assert find_commit_seq(b"x\ncommit 12\n") is None
+
+
+@pytest.mark.parametrize("names_commit", [True, False], ids=["its last line", "DuckDB, as versions before 0.5 need it"])
+def test_which_commit_the_catalog_shows_is_read_from(lake: Lake, names_commit: bool) -> None:
+    lake.commit(ok(A, builder("a")))
+    lake.commit(ok(A, builder("b")))
+    lake.publish()
+    file = lake.store.root / "warehouse.duckdb"
+    content = strip_checksum(file.read_bytes())
+    assert content is not None
+    before, line, _ = content.rpartition(b"commit 2\n")
+    file.chmod(0o600)
+    # What DuckDB would have to read is destroyed where it must not be needed.
+    file.write_bytes(add_checksum(bytes(len(before)) + b"\n" + line if names_commit else before))
+
+    assert load_catalog_seq(lake.store) == 2
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ import pytest
 
 from appstream_export import demo as demo_module
 from appstream_export.cli import output
+from appstream_export.cli.arrow_output import convert_to_rows
 from appstream_export.contracts import Contract, list_view_files, load_contract_set, load_contracts
 from appstream_export.contracts.sql_files import SqlFile
 from appstream_export.demo import play_demo
@@ -74,7 +75,7 @@ def zone(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def as_text(table: pa.Table) -> str:
     """Rows as JSON, a line each: what a golden holds."""
-    lines = [output.encode_json(row).decode() for row in output.convert_to_rows(table)]
+    lines = [output.encode_json(row).decode() for row in convert_to_rows(table)]
     return "\n".join([", ".join(f"{f.name} {f.type}" for f in table.schema), *lines]) + "\n"
 
 
@@ -192,7 +193,7 @@ def test_checks_find_on_the_demo_what_its_story_put_there(demo: Path) -> None:
 def test_the_list_of_questions_is_complete_for_programs() -> None:
     from appstream_export.cli.views.dictionary import list_named_queries
 
-    rows = output.convert_to_rows(list_named_queries(load_named_queries(), is_brief=False))
+    rows = list_named_queries(load_named_queries(), is_brief=False)
 
     assert json.loads(output.encode_json(rows[0]))["parameters"][0].keys() == {"name", "type", "default", "doc"}
     assert [row["name"] for row in rows] == sorted(q.name for q in load_named_queries())

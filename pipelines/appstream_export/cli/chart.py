@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from appstream_export.cli import console
-from appstream_export.cli.output import convert_to_rows, format_value
+from appstream_export.cli.arrow_output import convert_to_rows
+from appstream_export.cli.output import format_value
 from appstream_export.cli.pluralize import format_count
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ This module imports nothing heavy. A command imports its stage when it runs, so 
 
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -90,6 +89,8 @@ def _dispatch_command(words: Sequence[str]) -> int:
 
 
 def _report_failure(error: Exception, lines: Sequence[str], code: int, *, is_debug: bool) -> int:
+    import traceback  # slow to import, and seldom needed
+
     trace = "".join(traceback.format_exception(error)).rstrip() if is_debug else None
     if trace and not is_json_log():
         console.log_line(trace)
@@ -99,6 +100,8 @@ def _report_failure(error: Exception, lines: Sequence[str], code: int, *, is_deb
 
 
 def _format_bug(error: Exception) -> str:
+    import traceback
+
     at = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{Path(at.filename).name}:{at.lineno}"
     return f"this is a bug: {type(error).__name__} at {place}: {error}; rerun with --debug and report what it prints"

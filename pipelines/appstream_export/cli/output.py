@@ -1,4 +1,4 @@
-"""An Arrow table as text: for people (table, md) and for programs (json, ndjson, csv, parquet).
+"""Rows as text: for people (table, md) and for programs (json, ndjson, csv, parquet).
 
 Formats for programs hold the stored values, in UTF-8, with times in UTC; only csv marks text that a spreadsheet would
 run as a formula. Formats for people omit control characters. Numbers that JSON does not have are the texts "nan", "inf"
@@ -6,7 +6,6 @@ and "-inf" there; all text formats write nan and inf as DuckDB does.
 """
 
 import re
-import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -15,34 +14,37 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import pyarrow as pa
 
 from appstream_export.cli import console
 from appstream_export.cli.pluralize import format_count
-from appstream_export.errors import SettingsError
+from appstream_export.cli.result_rows import (
+    TEXT_NUMBERS,
+    TEXT_TIMES,
+    Result,
+    ResultColumn,
+    ResultRows,
+    TimeOutOfRange,
+    make_unique,
+)
 from appstream_export.inputs import guard_formulas
 
 if TYPE_CHECKING:
-    from appstream_export.lake.catalog import PrintedAs
+    import pyarrow as pa
+
+    from appstream_export.lake.catalog import PrintedAs, QueryRows
 
 _JSON = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
-_UTC = pa.timestamp("us", "UTC")
-_BATCH_ROWS = 5_000
-"""Rows that are converted to text at a time: it bounds memory for a large result."""
-_NUMBERS = (b"UHUGEINT", b"BIGNUM")
-_TIMES = (b"INTERVAL", b"DATE", b"TIME", b"TIMESTAMP", b"TIMESTAMP WITH TIME ZONE")
-"""Types of DuckDB whose texts may begin with a minus, but are no formula of a spreadsheet."""
+_NUMBERS = (
+    *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"),
+    *("FLOAT", "DOUBLE", *TEXT_NUMBERS),
+)
 _EXPLAINED = ["explain_key", "explain_value"]
 """Columns of EXPLAIN, whose values are drawings of several lines."""
 _MARKUP = re.compile(r"([\\`*\[\]|~!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 
 
-class TimeOutOfRange(ValueError):
-    """A result holds a time that Python cannot hold."""
-
-
-def write_query_result(load_rows: Callable[["PrintedAs"], pa.Table], kind: str) -> None:
-    """Print the rows of a query in one of the formats of WRITERS; DuckDB writes the values that Python cannot hold."""
+def write_query_result(load_rows: "Callable[[PrintedAs], pa.Table | QueryRows]", kind: str) -> None:
+    """Print the rows of a query in one of FORMATS; DuckDB writes the values that Python cannot hold."""
     if kind == "parquet":
         return write_result(load_rows("parquet"), kind)
     try:
@@ -51,22 +53,36 @@ def write_query_result(load_rows: Callable[["PrintedAs"], pa.Table], kind: str) 
         return write_result(load_rows("bare text"), kind)
 
 
-def write_result(table: pa.Table, kind: str) -> None:
-    """Print a table in one of the formats of WRITERS; raises TimeOutOfRange before it prints anything."""
-    table = _prepare_table(table)
-    if kind != "parquet":
-        _check_times(table)
-    WRITERS[kind](table)
+def write_result(rows: ResultRows, kind: str) -> None:
+    """Print rows in one of FORMATS; raises TimeOutOfRange before it prints anything."""
+    if kind == "parquet":
+        from appstream_export.cli.arrow_output import write_parquet
+
+        return write_parquet(rows)
+    return WRITERS[kind](_build_result(rows))
+
+
+def _build_result(rows: ResultRows) -> Result:
+    """Return rows with their columns; raises TimeOutOfRange."""
+    if isinstance(rows, list):
+        return Result([ResultColumn(name) for name in (rows[0] if rows else ())], len(rows), iter([rows]))
+    if hasattr(rows, "to_batches"):
+        from appstream_export.cli.arrow_output import build_arrow_result  # slow to import
+
+        return build_arrow_result(rows)
+    columns = [_describe_column(*column) for column in zip(make_unique(rows.names), rows.types, strict=True)]
+    records = [dict(zip((column.name for column in columns), row, strict=True)) for row in rows.rows]
+    return Result(columns, len(records), iter([records]))
+
+
+def _describe_column(name: str, duckdb_type: str) -> ResultColumn:
+    is_number = duckdb_type in _NUMBERS or duckdb_type.startswith("DECIMAL")
+    return ResultColumn(name, is_number, is_text=duckdb_type not in (*TEXT_NUMBERS, *TEXT_TIMES))
 
 
 def print_json(value: object) -> None:
     """Print one object as JSON."""
     console.print_result_bytes(encode_json(value) + b"\n")
-
-
-def convert_to_rows(table: pa.Table) -> list[dict[str, Any]]:
-    """Return the rows as Python values, times in UTC."""
-    return list(_iterate_rows(_prepare_table(table)))
 
 
 def encode_json(value: object) -> bytes:
@@ -86,70 +102,6 @@ def format_value(value: object) -> str:
     return "" if text == "null" else text.strip('"') if text.startswith('"') else text
 
 
-def _prepare_table(table: pa.Table) -> pa.Table:
-    """Return a table with unique column names (`name`, `name_1`: joins repeat them) and values that Python can hold."""
-    names: list[str] = []
-    for name in table.column_names:
-        names.append(next(n for n in _generate_column_names(name) if n not in names))
-    columns = [_convert_column(column) for column in table.columns]
-    fields = [
-        pa.field(name, column.type, metadata=field.metadata)
-        for name, column, field in zip(names, columns, table.schema, strict=True)
-    ]
-    return pa.table(columns, schema=pa.schema(fields)) if names else table
-
-
-def _generate_column_names(name: str) -> Iterator[str]:
-    yield name
-    number = 1
-    while True:
-        yield f"{name}_{number}"
-        number += 1
-
-
-def _convert_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if (kind := _convert_type_to_utc(column.type)) != column.type:  # a cast imports pyarrow.compute, which is slow
-        column = column.cast(kind, safe=False)
-    return column
-
-
-def _convert_type_to_utc(kind: pa.DataType) -> pa.DataType:
-    """Return a type with all its times in UTC and microseconds; a time without a zone counts as UTC."""
-    if pa.types.is_timestamp(kind):
-        return _UTC
-    if pa.types.is_list(kind):
-        return pa.list_(_convert_type_to_utc(kind.value_type))
-    if pa.types.is_fixed_size_list(kind):
-        return pa.list_(_convert_type_to_utc(kind.value_type), kind.list_size)
-    if pa.types.is_map(kind):
-        return pa.map_(kind.key_type, _convert_type_to_utc(kind.item_type))
-    if pa.types.is_struct(kind):
-        return pa.struct([(field.name, _convert_type_to_utc(field.type)) for field in kind])
-    return kind
-
-
-def _check_times(table: pa.Table) -> None:
-    """Raise TimeOutOfRange for a time that Python cannot hold: its years are 1 to 9999, those of DuckDB are more."""
-    for column in table.columns:
-        if _has_times(column.type):
-            try:
-                column.to_pylist()
-            except (ValueError, OverflowError) as error:
-                raise TimeOutOfRange(str(error)) from error
-
-
-def _has_times(kind: pa.DataType) -> bool:
-    if pa.types.is_map(kind):
-        return _has_times(kind.item_type)
-    return pa.types.is_temporal(kind) or any(_has_times(kind.field(n).type) for n in range(kind.num_fields))
-
-
-def _iterate_batches(table: pa.Table) -> Iterator[list[dict[str, Any]]]:
-    for batch in table.to_batches(max_chunksize=_BATCH_ROWS):
-        # "lossy": a repeated key of a MAP value takes its last value instead of raising.
-        yield batch.to_pylist(maps_as_pydicts="lossy")
-
-
 def _replace_infinities(value: Any) -> Any:
     """Return a value with `"nan"`, `"inf"` and `"-inf"` for the numbers that JSON does not have."""
     if isinstance(value, float) and not isfinite(value):
@@ -165,55 +117,38 @@ def _encode_row(row: Mapping[str, Any]) -> bytes:
     return _JSON.encode(_replace_infinities(row))
 
 
-def _iterate_rows(table: pa.Table) -> Iterator[dict[str, Any]]:
-    for batch in _iterate_batches(table):
-        yield from batch
-
-
-def _write_table(table: pa.Table) -> None:
-    if table.column_names == _EXPLAINED:
-        drawings = (str(row["explain_value"]) for row in _iterate_rows(table))
+def _write_table(result: Result) -> None:
+    if result.names == _EXPLAINED:
+        drawings = (str(row["explain_value"]) for row in result.iterate_rows())
         console.print_sanitized_lines(line for drawing in drawings for line in drawing.split("\n"))
         return
     cells = [
         [None if v is None else console.strip_control_characters(format_value(v)) for v in row.values()]
-        for row in _iterate_rows(table)
+        for row in result.iterate_rows()
     ]
-    numeric = [
-        pa.types.is_integer(f.type)
-        or pa.types.is_floating(f.type)
-        or pa.types.is_decimal(f.type)
-        or _is_duckdb_type(f, *_NUMBERS)
-        for f in table.schema
-    ]
-    names = [console.strip_control_characters(name) for name in table.column_names]
-    print_table(names, cells, numeric, limit=console.get_result_width())
+    names = [console.strip_control_characters(name) for name in result.names]
+    print_table(names, cells, [column.is_number for column in result.columns], limit=console.get_result_width())
 
 
-def _write_json(table: pa.Table) -> None:
+def _write_json(result: Result) -> None:
     between = b"[\n"
-    for batch in _iterate_batches(table):
+    for batch in filter(None, result.batches):
         console.print_result_bytes(between + b",\n".join(b"  " + _encode_row(row) for row in batch))
         between = b",\n"
-    console.print_result_bytes(b"\n]\n" if table.num_rows else b"[]\n")
+    console.print_result_bytes(b"\n]\n" if result.count else b"[]\n")
 
 
-def _write_ndjson(table: pa.Table) -> None:
-    for batch in _iterate_batches(table):
+def _write_ndjson(result: Result) -> None:
+    for batch in result.batches:
         console.print_result_bytes(b"".join(_encode_row(row) + b"\n" for row in batch))
 
 
-def _write_csv(table: pa.Table) -> None:
+def _write_csv(result: Result) -> None:
     """Print CSV as in RFC 4180: lines end with CR LF; an empty string is `""`, null is an empty field."""
-    are_texts = [not _is_duckdb_type(field, *_NUMBERS, *_TIMES) for field in table.schema]
-    console.print_result_bytes(_encode_csv_line(table.column_names, repeat(True)))
-    for batch in _iterate_batches(table):
+    are_texts = [column.is_text for column in result.columns]
+    console.print_result_bytes(_encode_csv_line(result.names, repeat(True)))
+    for batch in result.batches:
         console.print_result_bytes(b"".join(_encode_csv_line(row.values(), are_texts) for row in batch))
-
-
-def _is_duckdb_type(field: pa.Field, *names: bytes) -> bool:
-    """Return whether a column's texts are values of one of these types of DuckDB, cast by `run_query`."""
-    return (field.metadata or {}).get(b"duckdb_type") in names
 
 
 def _encode_csv_line(values: Iterable[object], are_texts: Iterable[bool]) -> bytes:
@@ -229,10 +164,10 @@ def _format_csv_field(value: object, is_text: bool) -> str:
     return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\r\n') else text
 
 
-def _write_markdown(table: pa.Table) -> None:
-    console.print_result(_format_markdown_line(table.column_names))
-    console.print_result("|" + " --- |" * table.num_columns)
-    for row in _iterate_rows(table):
+def _write_markdown(result: Result) -> None:
+    console.print_result(_format_markdown_line(result.names))
+    console.print_result("|" + " --- |" * len(result.columns))
+    for row in result.iterate_rows():
         console.print_result(_format_markdown_line(row.values()))
 
 
@@ -245,25 +180,12 @@ def _escape_markdown(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _write_parquet(table: pa.Table) -> None:
-    import pyarrow.parquet as pq
-
-    if console.is_terminal(sys.stdout):
-        raise SettingsError(
-            "--format parquet writes bytes, not text", fix="redirect it to a file: --format parquet > result.parquet"
-        )
-    buffer = pa.BufferOutputStream()
-    pq.write_table(table, buffer, compression="zstd")
-    console.print_result_bytes(buffer.getvalue().to_pybytes())
-
-
-WRITERS: Mapping[str, Callable[[pa.Table], None]] = {
+WRITERS: Mapping[str, Callable[[Result], None]] = {
     "table": _write_table,
     "json": _write_json,
     "ndjson": _write_ndjson,
     "csv": _write_csv,
     "md": _write_markdown,
-    "parquet": _write_parquet,
 }
 
 

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+    from appstream_export.cli.result_rows import ResultRows
     from appstream_export.contracts import Contract, SqlFile
-    from appstream_export.lake.catalog import PrintedAs
+    from appstream_export.lake.catalog import PrintedAs, QueryRows
 
 
 def print_query(
@@ -20,10 +21,12 @@ def print_query(
 ) -> None:
     """Run a statement, and print its rows."""
     from appstream_export.cli.output import write_query_result
-    from appstream_export.lake.catalog import run_query
+    from appstream_export.lake.catalog import run_printed_query
 
-    def load_rows(printed_as: "PrintedAs") -> "pa.Table":
-        return run_interruptible_query(lambda: run_query(con, sql, parameters, printed_as=printed_as), con.interrupt)
+    def load_rows(printed_as: "PrintedAs") -> "pa.Table | QueryRows":
+        return run_interruptible_query(
+            lambda: run_printed_query(con, sql, parameters, printed_as=printed_as), con.interrupt
+        )
 
     write_query_result(load_rows, kind)
 
@@ -76,9 +79,9 @@ def print_description(contracts: "Sequence[Contract]", table: str, kind: str) ->
     return 0
 
 
-def print_rows(table: "pa.Table", kind: str) -> int:
-    """Print a table, and return the exit code 0."""
+def print_rows(rows: "ResultRows", kind: str) -> int:
+    """Print rows, and return the exit code 0."""
     from appstream_export.cli.output import write_result
 
-    write_result(table, kind)
+    write_result(rows, kind)
     return 0

@@ -1,6 +1,5 @@
 from .arrow_schema import (
     ARROW_TYPES as ARROW_TYPES,
-    DUCKDB_TYPES as DUCKDB_TYPES,
     build_arrow_schema as build_arrow_schema,
 )
 from .botocore_model import (
@@ -23,6 +22,7 @@ from .call_rules import (
     CallRules as CallRules,
     fill_inputs as fill_inputs,
 )
+from .column_types import DUCKDB_TYPES as DUCKDB_TYPES
 from .contract_set import (
     ContractSet as ContractSet,
     add_contracts as add_contracts,
@@ -53,6 +53,7 @@ from .iam import (
 from .joins import (
     Join as Join,
     list_joins as list_joins,
+    render_parent_join as render_parent_join,
     render_related_joins as render_related_joins,
 )
 from .loader import (
@@ -89,7 +90,6 @@ from .paths import (
 )
 from .render import (
     find_stale_files as find_stale_files,
-    render_parent_join as render_parent_join,
     write_rendered_files as write_rendered_files,
 )
 from .sql_files import (

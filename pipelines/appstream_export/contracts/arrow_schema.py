@@ -15,15 +15,6 @@ ARROW_TYPES: Mapping[str, pa.DataType] = {
     "json": pa.string(),
 }
 
-DUCKDB_TYPES: Mapping[str, str] = {
-    "string": "VARCHAR",
-    "integer": "BIGINT",
-    "boolean": "BOOLEAN",
-    "timestamp": "TIMESTAMPTZ",
-    "number": "DOUBLE",
-    "json": "VARCHAR",
-}
-
 
 def build_arrow_schema(table: Table) -> pa.Schema:
     """Return the columns of a table's Parquet files, in order, with docs as field metadata `comment`.

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from appstream_export.contracts.loader import list_outer_positions
 from appstream_export.contracts.model import Contract, Table, load_operational_tables
 from appstream_export.contracts.sql_files import SqlFile
 
@@ -38,6 +39,37 @@ def list_joins(contracts: Sequence[Contract], views: Sequence[SqlFile]) -> list[
 def render_related_joins(name: str, joins: Sequence[Join]) -> str:
     """Return a line of SQL for each join of a table or view; empty if it has none."""
     return "\n".join(join.render_for(name) for join in joins if name in (join.table, join.related))
+
+
+def render_parent_join(contract: Contract, table: Table) -> str:
+    """Return SQL that joins a child table to its item and to the element of the outer list; empty for item tables."""
+    if table.rows_from is None:
+        return ""
+    item, name = contract.item_table, table.name
+    own = (*list_outer_positions(table.rows_from), "position", *(c.name for c in table.source_columns))
+    select_list = ", ".join(("item.*", *(f"{name}.{column}" for column in own)))
+    lines = [f"select {select_list}", f"from {name}", f"join {item.name} as item using ({contract.join_key_name})"]
+    outer = _find_outer_table(contract, table)
+    if outer:
+        lines[0] += f", {', '.join(f'outer_row.{c.name} as outer_{c.name}' for c in outer.source_columns)}"
+        outer_positions = list_outer_positions(outer.rows_from or "")
+        pairs = [(column, column) for column in (contract.join_key_name, *outer_positions)]
+        lines += [
+            f"join {outer.name} as outer_row",
+            *_render_join_conditions("outer_row", name, [*pairs, ("position", table.key[-2])]),
+        ]
+    return "\n".join(lines) + ";"
+
+
+def _find_outer_table(contract: Contract, table: Table) -> Table | None:
+    """Return the table of the outer list (`Groups` for `Groups[].Members`), or None if it has no table."""
+    around = (table.rows_from or "").rpartition("[]")[0]
+    return next((t for t in contract.child_tables if around and t.rows_from == around), None)
+
+
+def _render_join_conditions(left: str, right: str, pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
+    for n, (a, b) in enumerate(pairs):
+        yield f"  {'and' if n else 'on '} {left}.{a} = {right}.{b}"
 
 
 def _list_item_joins(contract: Contract, items: Mapping[str, str], views: Sequence[SqlFile]) -> Iterator[Join]:

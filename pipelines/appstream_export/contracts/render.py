@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from appstream_export.contracts.arrow_schema import ARROW_TYPES, DUCKDB_TYPES
+from appstream_export.contracts.arrow_schema import ARROW_TYPES
+from appstream_export.contracts.column_types import DUCKDB_TYPES
 from appstream_export.contracts.contract_set import list_sql_files, list_view_files
 from appstream_export.contracts.generated_checks import render_generated_checks
 from appstream_export.contracts.joins import (
@@ -13,9 +14,10 @@ from appstream_export.contracts.joins import (
     list_joins,
     render_contract_diagram,
     render_export_diagram,
+    render_parent_join,
     render_related_joins,
 )
-from appstream_export.contracts.loader import DEFAULT_RESOURCES, list_outer_positions
+from appstream_export.contracts.loader import DEFAULT_RESOURCES
 from appstream_export.contracts.model import (
     Column,
     Contract,
@@ -185,26 +187,6 @@ def render_table_doc(
         f"## A first query\n\n{question}\n\n{_format_sql_block(query)}",
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def render_parent_join(contract: Contract, table: Table) -> str:
-    """Return SQL that joins a child table to its item and to the element of the outer list; empty for item tables."""
-    if table.rows_from is None:
-        return ""
-    item, name = contract.item_table, table.name
-    own = (*list_outer_positions(table.rows_from), "position", *(c.name for c in table.source_columns))
-    select_list = ", ".join(("item.*", *(f"{name}.{column}" for column in own)))
-    lines = [f"select {select_list}", f"from {name}", f"join {item.name} as item using ({contract.join_key_name})"]
-    outer = _find_outer_table(contract, table)
-    if outer:
-        lines[0] += f", {', '.join(f'outer_row.{c.name} as outer_{c.name}' for c in outer.source_columns)}"
-        outer_positions = list_outer_positions(outer.rows_from or "")
-        pairs = [(column, column) for column in (contract.join_key_name, *outer_positions)]
-        lines += [
-            f"join {outer.name} as outer_row",
-            *_render_join_conditions("outer_row", name, [*pairs, ("position", table.key[-2])]),
-        ]
-    return "\n".join(lines) + ";"
 
 
 def build_example_query(table: Table) -> tuple[str, str]:
@@ -435,17 +417,6 @@ def _render_time_travel_queries(table: Table) -> str:
     width = max(len(form) for form, _ in forms) + 1
     lines = (f"select * from {form + ';':{width}}  -- {what}" for form, what in forms)  # noqa: S608, SQL to be read
     return _format_sql_block("\n".join(lines))
-
-
-def _find_outer_table(contract: Contract, table: Table) -> Table | None:
-    """Return the table of the outer list (`Groups` for `Groups[].Members`), or None if it has no table."""
-    around = (table.rows_from or "").rpartition("[]")[0]
-    return next((t for t in contract.child_tables if around and t.rows_from == around), None)
-
-
-def _render_join_conditions(left: str, right: str, pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
-    for n, (a, b) in enumerate(pairs):
-        yield f"  {'and' if n else 'on '} {left}.{a} = {right}.{b}"
 
 
 def _format_sql_block(text: str) -> str:

@@ -115,10 +115,10 @@ def _start_prompt(args: argparse.Namespace) -> int:
 
 def _read_statement(args: argparse.Namespace) -> str:
     """Return the statement of the command line, of a file or of stdin; raises QueryError if it cannot be read."""
-    from appstream_export.user_text import read_user_text
-
     if args.file is None or str(args.file) == "-":
         return args.sql if args.sql not in (None, "-") else _read_stdin()
+    from appstream_export.user_text import read_user_text
+
     try:
         return read_user_text(args.file)
     except (OSError, ValueError) as error:
@@ -218,7 +218,7 @@ def _print_query_result(
     parameters: Mapping[str, Any] | None = None,
     named_query: "SqlFile | None" = None,
 ) -> int:
-    from appstream_export.lake.catalog import check_values, connect_warehouse
+    from appstream_export.lake.catalog import connect_warehouse
 
     target = resolve_target(args)
     limit, own = _get_timeout(args), target.load_own_contracts
@@ -227,6 +227,8 @@ def _print_query_result(
         redirect_result(args.output),
     ):
         if named_query is not None:
+            from appstream_export.lake.catalog import check_values
+
             check_values(con, named_query, parameters or {})
         if named_query is not None and (args.chart or args.html):
             draw_query(con, named_query, parameters or {}, page=args.html)

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-import pyarrow as pa
+from typing import Any
 
 from appstream_export.contracts import (
     DUCKDB_TYPES,
@@ -50,48 +49,45 @@ def find_entry(contracts: Sequence[Contract], name: str) -> DictionaryEntry:
     return known[name]
 
 
-def build_tables_overview(contracts: Sequence[Contract], *, is_brief: bool) -> pa.Table:
+def build_tables_overview(contracts: Sequence[Contract], *, is_brief: bool) -> list[dict[str, Any]]:
     """Build one row per entry: name and description; unless brief, also resource, key and join."""
-    found = list_entries(contracts)
-    columns = {"table": [e.name for e in found], "doc": [e.doc for e in found]}
-    if is_brief:
-        return pa.table(columns)
-    keys = pa.array([list(e.key) for e in found], pa.list_(pa.string()))
-    joins = pa.array([e.join for e in found], pa.string())
-    resources = pa.array([e.resource for e in found], pa.string())
-    related = [e.joins.splitlines() for e in found]
-    return pa.table(
-        columns
-        | {"resource": resources, "key": keys, "join_to_parent": joins}
-        | {"joins": pa.array(related, pa.list_(pa.string()))}
-    )
+
+    def build_row(entry: DictionaryEntry) -> dict[str, Any]:
+        row: dict[str, Any] = {"table": entry.name, "doc": entry.doc}
+        if is_brief:
+            return row
+        joins = {"join_to_parent": entry.join, "joins": entry.joins.splitlines()}
+        return row | {"resource": entry.resource, "key": list(entry.key)} | joins
+
+    return [build_row(entry) for entry in list_entries(contracts)]
 
 
-def list_named_queries(named_queries: Sequence[SqlFile], *, is_brief: bool) -> pa.Table:
+def list_named_queries(named_queries: Sequence[SqlFile], *, is_brief: bool) -> list[dict[str, Any]]:
     """Build one row per named query; unless brief, also the type and doc of parameters, and the tables it reads."""
-    names, questions = [q.name for q in named_queries], [q.question for q in named_queries]
     if is_brief:
-        defaults = [", ".join(f"{p.name}={p.default}" for p in q.params) for q in named_queries]
-        return pa.table({"name": names, "question": questions, "parameters": defaults})
-    params = [
-        [{"name": p.name, "type": p.type, "default": p.default, "doc": p.doc} for p in q.params] for q in named_queries
-    ]
-    kind = pa.list_(pa.struct([(key, pa.string()) for key in ("name", "type", "default", "doc")]))
-    return pa.table(
+        return [
+            {
+                "name": query.name,
+                "question": query.question,
+                "parameters": ", ".join(f"{p.name}={p.default}" for p in query.params),
+            }
+            for query in named_queries
+        ]
+    return [
         {
-            "name": names,
-            "title": [q.doc for q in named_queries],
-            "question": questions,
-            "parameters": pa.array(params, kind),
-            "reads": pa.array([list(q.reads) for q in named_queries], pa.list_(pa.string())),
+            "name": query.name,
+            "title": query.doc,
+            "question": query.question,
+            "parameters": [{"name": p.name, "type": p.type, "default": p.default, "doc": p.doc} for p in query.params],
+            "reads": list(query.reads),
         }
-    )
+        for query in named_queries
+    ]
 
 
-def list_entry_columns(entry: DictionaryEntry) -> pa.Table:
+def list_entry_columns(entry: DictionaryEntry) -> list[dict[str, Any]]:
     """Build one row per column of an entry."""
-    names, types, docs = zip(*entry.columns, strict=True)
-    return pa.table({"column": names, "type": types, "doc": docs})
+    return [{"column": name, "type": kind, "doc": doc} for name, kind, doc in entry.columns]
 
 
 def _build_table_entries(contracts: Sequence[Contract], joins: Sequence[Join]) -> Iterator[DictionaryEntry]:

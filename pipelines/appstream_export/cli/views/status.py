@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Any
 
 from appstream_export.cli import console
-from appstream_export.cli.output import convert_to_rows, format_value, print_table
+from appstream_export.cli.output import format_value, print_table
 from appstream_export.cli.pluralize import format_count
 from appstream_export.contracts import DEFAULT_RESOURCES
 from appstream_export.feeds import ServedOutput, load_served_outputs
@@ -150,7 +150,7 @@ def load_status(store: Store, settings: Settings) -> WarehouseStatus:
     s3 = settings.s3 if settings.warehouse.startswith("s3://") else None
     with connect_warehouse(settings.warehouse, s3=s3) as con:
         head, coverage, expected, runs, sweeps, requests = (
-            convert_to_rows(load(con))
+            load(con)
             for load in (
                 load_newest_run,
                 count_scopes_by_status,

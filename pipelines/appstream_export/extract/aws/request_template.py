@@ -49,34 +49,36 @@ class RequestTemplate:
 
     @classmethod
     def derive(
-        cls, client: BaseClient, operation: str, params: dict[str, Any], credentials: Credentials, made: Any
+        cls, client: BaseClient, operation: str, params: dict[str, Any], credentials: Credentials, recorded: Any
     ) -> Self | None:
-        """Return the template of the request that a client has made from `params`, or None if it is not certain."""
+        """Return the template of the `recorded` request, which a client has made from `params`; None if uncertain."""
         model = client.meta.service_model.operation_model(operation)
         try:
-            template = cls._parse(client, model, made)
-            headers = read_headers(made.headers)
-            again = template.build(params, credentials, headers["X-Amz-Date"], headers["amz-sdk-invocation-id"])
+            template = cls._parse(client, model, recorded)
+            headers = read_headers(recorded.headers)
+            rebuilt = template.build(params, credentials, headers["X-Amz-Date"], headers["amz-sdk-invocation-id"])
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             _log.debug("%s: every call is made by its client: %s", operation, type(error).__name__)
             return None
-        difference = find_difference(again, made)
+        difference = find_difference(rebuilt, recorded)
         if difference:
             _log.debug("%s: every call is made by its client, because of the request's %s", operation, difference)
         return None if difference else template
 
     @classmethod
-    def _parse(cls, client: BaseClient, model: OperationModel, made: Any) -> Self:
-        """Return the template of a request; raises ValueError or LookupError if it has another form."""
-        headers = read_headers(made.headers)
+    def _parse(cls, client: BaseClient, model: OperationModel, recorded: Any) -> Self:
+        """Return the template of a recorded request; raises ValueError or LookupError if it has another form."""
+        headers = read_headers(recorded.headers)
         found = _AUTHORIZATION.fullmatch(headers["Authorization"])
-        if found is None or not _is_uniform(model) or urlsplit(made.url).query:
+        if found is None or not _is_uniform(model) or urlsplit(recorded.url).query:
             raise ValueError(f"{model.name} is signed or built in another way")
         region, name, signed = found.groups()
         varying = {"Authorization", "Content-Length", "X-Amz-Date", "X-Amz-Security-Token", "amz-sdk-invocation-id"}
         fixed = {header: "" if header in varying else value for header, value in headers.items()}
-        connections = Connections(client._endpoint.http_session, made.url)
-        return cls(made.method, made.url, fixed, tuple(signed.split(";")), region, name, client, model, connections)
+        connections = Connections(client._endpoint.http_session, recorded.url)
+        return cls(
+            recorded.method, recorded.url, fixed, tuple(signed.split(";")), region, name, client, model, connections
+        )
 
     def can_sign_with(self, credentials: Credentials) -> bool:
         """Return whether the request may be made with the credentials."""
@@ -155,16 +157,16 @@ def read_headers(headers: Any) -> dict[str, str]:
     return found
 
 
-def find_difference(ours: AWSPreparedRequest, made: AWSPreparedRequest) -> str | None:
-    """Return which part of two requests differs, or None if both send the same bytes."""
-    body = made.body.encode() if isinstance(made.body, str) else made.body
+def find_difference(rebuilt: AWSPreparedRequest, recorded: AWSPreparedRequest) -> str | None:
+    """Return which part of a rebuilt request differs from the recorded one, or None if both send the same bytes."""
+    body = recorded.body.encode() if isinstance(recorded.body, str) else recorded.body
     parts = {
-        "method": (ours.method, made.method),
-        "URL": (ours.url, made.url),
-        "headers": (list(ours.headers.items()), list(read_headers(made.headers).items())),
-        "body": (ours.body, body),
+        "method": (rebuilt.method, recorded.method),
+        "URL": (rebuilt.url, recorded.url),
+        "headers": (list(rebuilt.headers.items()), list(read_headers(recorded.headers).items())),
+        "body": (rebuilt.body, body),
     }
-    return next((name for name, (one, other) in parts.items() if one != other), None)
+    return next((name for name, (ours, theirs) in parts.items() if ours != theirs), None)
 
 
 def _make_invocation_id() -> str:

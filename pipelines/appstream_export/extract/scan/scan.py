@@ -409,7 +409,7 @@ class Scan:
             why.append("started at a token, not at the first item")
         if self._resume is not None:
             why.append(f"cut after {self._items_taken} items; the next run starts at resume_token")
-        return sanitize_text("; ".join(why)) or None
+        return sanitize_text("; ".join(why)) if why else None
 
 
 def _compute_gap_s(rules: CallRules) -> float:

@@ -110,7 +110,8 @@ class Scheduler:
         # Only the caller's thread changes it.
         self._open_tasks = {task: own for own in session_tasks for task in own.tasks}
         self._stop = stop
-        self._results: queue.Queue[Page | Outcome | ConfigurationError] = queue.Queue(QUEUED_PAGES_MAX)
+        # In groups, so that a scan of one page wakes the caller's thread once.
+        self._results: queue.Queue[Sequence[Page | Outcome | ConfigurationError]] = queue.Queue(QUEUED_PAGES_MAX)
         self._queue = WorkQueue(session_tasks)
         self._deadlines = Deadlines(settings.extract.task_timeout_s)
         self._reachability = Reachability()
@@ -188,8 +189,8 @@ class Scheduler:
                 elif time.monotonic() >= ends_at:
                     error = _build_timeout_error("run", self._settings.run_timeout_s, "after the run's first request")
                     yield from self._end_all_tasks(error)
-                elif (result := self._receive_result()) is not None:
-                    yield result
+                else:
+                    yield from self._receive_results()
         finally:
             self._queue.close()
             with self._start_lock:  # the queue is closed, so no further thread starts
@@ -197,18 +198,19 @@ class Scheduler:
             _join_threads(threads)
             self._clients.close()
 
-    def _receive_result(self) -> Page | Outcome | None:
+    def _receive_results(self) -> Generator[Page | Outcome, None, None]:
         try:
-            result = self._results.get(timeout=POLL_S)
+            results = self._results.get(timeout=POLL_S)
         except queue.Empty:
-            return None
-        if isinstance(result, ConfigurationError):
-            raise result
-        if result.task not in self._open_tasks:
-            return None  # the task has already ended by a timeout or stop
-        if isinstance(result, Outcome):
-            del self._open_tasks[result.task]
-        return result
+            return
+        for result in results:
+            if isinstance(result, ConfigurationError):
+                raise result
+            if result.task not in self._open_tasks:
+                continue  # the task has already ended by a timeout or stop
+            if isinstance(result, Outcome):
+                del self._open_tasks[result.task]
+            yield result
 
     def _end_overdue_tasks(self) -> Generator[Outcome, None, None]:
         for work in self._deadlines.pop_overdue(lambda work: work.is_done or not self._is_open(work)):
@@ -254,7 +256,7 @@ class Scheduler:
                 self._process_work(work, for_unreached)
             except ConfigurationError as error:
                 # The caller's thread raises it: an exception here would end this worker alone.
-                self._put_result(error)
+                self._put_results(error)
             except Exception as error:  # noqa: BLE001  a bug fails this scope, not the others
                 _log.debug("%s failed", work, exc_info=True)
                 self._fail_work(work, ScopeError(Status.ERROR, sanitize_text(f"{type(error).__name__}: {error}")))
@@ -317,17 +319,16 @@ class Scheduler:
             with self._reachability.count_calls(scan.place):
                 pages = scan.fetch_pages()
             self._reachability.record_answer(scan.place)
-            for page in pages:
-                self._put_result(page)
+            if scan.is_done:
+                return self._finish_scan(scan, pages)
+            self._put_results(*pages)
             if scan.is_follow_up:
                 self._deadlines.restart_timer(scan)
-        if scan.is_done:
-            self._finish_scan(scan)
         return None
 
-    def _finish_scan(self, scan: Scan) -> None:
-        """Report a finished scan, then start its followers."""
-        self._put_result(scan.build_outcome())
+    def _finish_scan(self, scan: Scan, pages: Iterable[Page] = ()) -> None:
+        """Report the last pages and the outcome of a finished scan, then start its followers."""
+        self._put_results(*pages, scan.build_outcome())
         for follower in scan.followers:
             try:
                 follower.start_follow_up(scan.build_answer())
@@ -344,20 +345,20 @@ class Scheduler:
             self._fail_scan(work, error)
             return
         for scan in work.scans:
-            self._put_result(scan.build_outcome(error))
+            self._put_results(scan.build_outcome(error))
 
     def _fail_scan(self, scan: Scan, error: ScopeError, cause: Outcome | None = None) -> None:
         """Report a failed scan, and its followers, which fail with it."""
         outcome = scan.build_outcome(error, cause=cause)
-        self._put_result(outcome)
+        self._put_results(outcome)
         for follower in scan.followers:
             self._fail_scan(follower, build_parent_error(scan.task, error), outcome)
 
-    def _put_result(self, result: Page | Outcome | ConfigurationError) -> None:
+    def _put_results(self, *results: Page | Outcome | ConfigurationError) -> None:
         # In short steps: an endless wait for the caller would not notice that the queue was closed.
-        while not self._queue.is_closed:
+        while results and not self._queue.is_closed:
             try:
-                return self._results.put(result, timeout=POLL_S)
+                return self._results.put(results, timeout=POLL_S)
             except queue.Full:
                 continue
 

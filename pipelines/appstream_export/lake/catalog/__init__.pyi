@@ -30,7 +30,13 @@ from .named_queries import (
     run_named_query as run_named_query,
 )
 from .printable import PrintedAs as PrintedAs
-from .query import run_query as run_query, split_statements as split_statements
+from .query import (
+    load_records as load_records,
+    run_printed_query as run_printed_query,
+    run_query as run_query,
+    split_statements as split_statements,
+)
+from .query_rows import QueryRows as QueryRows
 from .rendered import (
     compare_published_catalog as compare_published_catalog,
     connect_as_rendered as connect_as_rendered,

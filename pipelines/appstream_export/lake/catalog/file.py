@@ -23,9 +23,9 @@ from appstream_export.lake.snapshots import Manifest
 from appstream_export.lake.storage import CATALOG_FILE, Store, append_file_checksum, strip_checksum, validate_root_path
 
 STORAGE_VERSION = "v1.4.0"  # the oldest supported DuckDB can open the file
-# A line before the checksum trailer, which identifies the catalog's views over the files.
-_VIEWS_DIGEST = re.compile(rb"views ([0-9a-f]{64})\n\Z")
-_VIEWS_DIGEST_BYTES = 71
+# Lines before the checksum trailer: a digest of the catalog's views over the files, and the commit that it shows.
+_LINES = re.compile(rb"views ([0-9a-f]{64})\n(?:commit \d+\n)?\Z")
+_LINES_BYTES_MAX = 100
 
 
 def read_published_catalog(place: Store, path: str = CATALOG_FILE) -> bytes:
@@ -66,7 +66,7 @@ def write_catalog(
         _restore_cut_blocks(Path(file), reused)
         # All its objects were created here, or compared above: the stages that follow need not compare them again.
         record_compared_catalog(Path(file).read_bytes(), contracts, manifests, seen)
-        _append_trailers(Path(file), _compute_views_digest(contracts, manifests))
+        _append_trailers(Path(file), _compute_views_digest(contracts, manifests), manifests[-1].seq)
 
     try:
         place.replace(path, build_file, mode=place.file_mode)
@@ -85,9 +85,9 @@ def strip_views_digest(earlier: bytes, contracts: Sequence[Contract], manifests:
 
     The digest does not prove who wrote the catalog: compare its views before you use them.
     """
-    found = _VIEWS_DIGEST.search(earlier[-_VIEWS_DIGEST_BYTES:])
+    found = _LINES.search(earlier, max(0, len(earlier) - _LINES_BYTES_MAX))
     is_alike = found and found[1].decode() == _compute_views_digest(contracts, manifests)
-    return earlier[:-_VIEWS_DIGEST_BYTES] if is_alike else b""
+    return earlier[: found.start()] if found and is_alike else b""
 
 
 # By the SHA-256 of a catalog that this process compared with what it renders: its views, and all that it shows.
@@ -166,10 +166,10 @@ def _restore_cut_blocks(file: Path, previous: bytes) -> None:
         end.write(previous[end.tell() :])
 
 
-def _append_trailers(file: Path, digest: str) -> None:
+def _append_trailers(file: Path, digest: str, seq: int) -> None:
     with file.open("ab") as end:
         end.write(f"views {digest}\n".encode())
-    append_file_checksum(file)
+    append_file_checksum(file, seq=seq)
 
 
 def resolve_reader_root(

@@ -6,10 +6,7 @@ Parameters are checked here and bound by DuckDB, never inserted into the SQL.
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any
-
-import duckdb
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from appstream_export.contracts import (
     Contract,
@@ -21,7 +18,10 @@ from appstream_export.contracts import (
     load_sql_files,
 )
 from appstream_export.errors import QueryError, suggest_correction
-from appstream_export.lake.catalog.query import run_query
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
 
 _INTEGER_MAX = 2**31 - 1
 _VALUES_SHOWN = 20  # a line of text, not a page of it
@@ -47,30 +47,36 @@ def get_named_query(name: str, contracts: Sequence[Contract] | None = None) -> S
     raise QueryError(f'there is no named query "{name}"', fix=near)
 
 
-def run_named_query(con: duckdb.DuckDBPyConnection, named_query: SqlFile, given: Mapping[str, str]) -> pa.Table:
+def run_named_query(con: "duckdb.DuckDBPyConnection", named_query: SqlFile, given: Mapping[str, str]) -> "pa.Table":
     """Return a named query's rows, with the given parameters and defaults for the others; raises QueryError."""
+    from appstream_export.lake.catalog.query import run_query  # imports DuckDB, which a list of queries does not need
+
     parameters = parse_parameters(named_query, given)
     check_values(con, named_query, parameters)
     return run_query(con, named_query.sql, parameters)
 
 
-def check_values(con: duckdb.DuckDBPyConnection, named_query: SqlFile, parameters: Mapping[str, Any]) -> None:
+def check_values(con: "duckdb.DuckDBPyConnection", named_query: SqlFile, parameters: Mapping[str, Any]) -> None:
     """Raise QueryError for a text that is not one of its parameter's values, with those that there are."""
+    from appstream_export.lake.catalog.query import load_records
+
     for param in named_query.params:
         wanted = parameters[param.name]
         if param.values_sql is None or not wanted:
             continue
-        values = sorted(filter(None, run_query(con, param.values_sql).column(0).to_pylist()))
+        values = sorted(filter(None, (value for row in load_records(con, param.values_sql) for value in row.values())))
         if wanted not in values:
             raise QueryError(
                 f'{named_query.name}: there is no {param.name} "{wanted}"', fix=_describe_values(wanted, values)
             )
 
 
-def load_shown_time(con: duckdb.DuckDBPyConnection) -> datetime | None:
+def load_shown_time(con: "duckdb.DuckDBPyConnection") -> datetime | None:
     """Return when the newest snapshot that queries show was committed, or None before the first."""
-    newest = run_query(con, "select max(committed_at) from snapshots where kind = 'sweep'")
-    return newest.column(0)[0].as_py()
+    from appstream_export.lake.catalog.query import load_records
+
+    [newest] = load_records(con, "select max(committed_at) as at from snapshots where kind = 'sweep'")
+    return newest["at"]
 
 
 def _describe_values(wanted: str, values: Sequence[str]) -> str:

@@ -4,13 +4,16 @@ Arrow and Python cannot hold every value of DuckDB: an interval, a time of 24:00
 shortest form, the keys of most maps. DuckDB casts these to text itself, so that no second rule for them exists here.
 """
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
-import duckdb
-import pyarrow as pa
-
+from appstream_export.lake.catalog.query_rows import ROWS_MAX, QueryRows, load_query_rows
 from appstream_export.lake.duckdb import quote_identifier
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
 
 PrintedAs = Literal["text", "bare text", "parquet"]
 """`bare text` is for results with a time outside the years 1 to 9999, which Python cannot hold."""
@@ -28,19 +31,29 @@ _HELD: Mapping[PrintedAs, frozenset[str]] = {
 }
 
 
-def load_printable_rows(relation: duckdb.DuckDBPyRelation, printed_as: PrintedAs) -> pa.Table:
+def load_printable_rows(relation: "duckdb.DuckDBPyRelation", printed_as: PrintedAs) -> "pa.Table | QueryRows":
     """Return the rows under the same names, with text in the place of values that the output cannot hold.
 
-    The metadata `duckdb_type` of such a column is its type.
+    A small result without nested values is one of Python values, with the types of `relation`. In an Arrow table, the
+    metadata `duckdb_type` of such a column is its type.
     """
-    columns = [_render_column(n, kind, _HELD[printed_as]) for n, kind in enumerate(relation.types, 1)]
-    if all(column == f"#{n}" for n, column in enumerate(columns, 1)):
-        return relation.to_arrow_table()  # such as EXPLAIN, which is no query that another one can read
+    types = relation.types
+    columns = [_render_column(n, kind, _HELD[printed_as]) for n, kind in enumerate(types, 1)]
+    is_held = all(column == f"#{n}" for n, column in enumerate(columns, 1))
     names = [f"{column} as {quote_identifier(name)}" for column, name in zip(columns, relation.columns, strict=True)]
-    table = relation.project(", ".join(names)).to_arrow_table()
+    # A relation that is held may be EXPLAIN, which is no query that another one can read.
+    printable = relation if is_held else relation.project(", ".join(names))
+    if printed_as == "text" and (rows := load_query_rows(printable, ROWS_MAX)) is not None:
+        return replace(rows, types=[str(kind) for kind in types])
+    return printable.to_arrow_table() if is_held else _add_types(printable.to_arrow_table(), types)
+
+
+def _add_types(table: "pa.Table", types: Sequence[Any]) -> "pa.Table":
+    import pyarrow as pa
+
     fields = [
         field.with_metadata({"duckdb_type": str(kind)}) if pa.types.is_string(field.type) else field
-        for field, kind in zip(table.schema, relation.types, strict=True)
+        for field, kind in zip(table.schema, types, strict=True)
     ]
     return pa.table(table.columns, schema=pa.schema(fields))
 

@@ -7,16 +7,20 @@ refused because it is not listed, even if its arguments are computed.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
-import pyarrow as pa
 
 from appstream_export.errors import QueryError, suggest_correction
 from appstream_export.lake.catalog.printable import PrintedAs, load_printable_rows
-from appstream_export.lake.duckdb import extract_python_error
+from appstream_export.lake.catalog.query_rows import QueryRows, load_query_rows
+from appstream_export.lake.duckdb import extract_python_error, load_arrow_exception
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+T = TypeVar("T")
 Params = Sequence[Any] | Mapping[str, Any] | None
 
 # Query nodes, row sources and modifiers. Checking the statement's type is not enough: DuckDB 2 allows COPY, INSERT,
@@ -48,21 +52,38 @@ _TIMED_OUT = "exceeded maximum execution time"
 _UNKNOWN = re.compile(r"Table with name (\S+) does not exist")
 
 
-def run_query(
-    con: duckdb.DuckDBPyConnection, sql: str, params: Params = None, *, printed_as: PrintedAs | None = None
-) -> pa.Table:
-    """Return the rows of one SELECT or EXPLAIN; raises QueryError for all other statements and for DuckDB's errors.
+def run_query(con: duckdb.DuckDBPyConnection, sql: str, params: Params = None) -> "pa.Table":
+    """Return the rows of one SELECT or EXPLAIN; raises QueryError for all other statements and for DuckDB's errors."""
+    return _run_checked(con, sql, params, lambda relation: relation.to_arrow_table())
 
-    With `printed_as`, values that the output cannot hold are text, as DuckDB prints them.
-    """
+
+def run_printed_query(
+    con: duckdb.DuckDBPyConnection, sql: str, params: Params = None, *, printed_as: PrintedAs
+) -> "pa.Table | QueryRows":
+    """Return rows as `run_query` does, with text, as DuckDB prints it, for values that the output cannot hold."""
+    return _run_checked(con, sql, params, lambda relation: load_printable_rows(relation, printed_as))
+
+
+def load_records(con: duckdb.DuckDBPyConnection, sql: str, params: Params = None) -> list[dict[str, Any]]:
+    """Return the rows of `run_query` as Python values by column, times in UTC, without loading Arrow."""
+
+    def load(relation: duckdb.DuckDBPyRelation) -> list[dict[str, Any]]:
+        rows = load_query_rows(relation)
+        return rows.to_records() if rows is not None else relation.to_arrow_table().to_pylist()
+
+    return _run_checked(con, sql, params, load)
+
+
+def _run_checked(
+    con: duckdb.DuckDBPyConnection, sql: str, params: Params, load: Callable[[duckdb.DuckDBPyRelation], T]
+) -> T:
     _refuse_other_encodings(sql, params)
     try:
         _refuse_writes(con, sql)
-        relation = con.sql(sql, params=params)
-        return load_printable_rows(relation, printed_as) if printed_as else relation.to_arrow_table()
+        return load(con.sql(sql, params=params))
     except duckdb.Error as error:
         raise _build_query_error(con, extract_python_error(error) or str(error)) from error
-    except pa.ArrowException as error:  # such as a type that is nested too deeply for Arrow
+    except load_arrow_exception() as error:  # such as a type that is nested too deeply for Arrow
         raise QueryError(f"the result cannot be read: {' '.join(str(error).split())}") from error
 
 

@@ -8,7 +8,7 @@ import duckdb
 
 from appstream_export.errors import StorageFailed
 from appstream_export.lake.duckdb import lock_to_files, open_duckdb, quote_literal
-from appstream_export.lake.storage import CATALOG_FILE, TAIL_BYTES, Store, find_snapshot_id
+from appstream_export.lake.storage import CATALOG_FILE, TAIL_BYTES, Store, find_commit_seq, find_snapshot_id
 
 
 def load_catalog_seq(store: Store) -> int | None:
@@ -16,6 +16,9 @@ def load_catalog_seq(store: Store) -> int | None:
 
     Raises StorageFailed if it cannot be read.
     """
+    # Its last line names the commit: DuckDB would take 30 MB, which a sweep then holds besides its own.
+    if store.exists(CATALOG_FILE) and (named := find_commit_seq(store.read_tail(CATALOG_FILE, TAIL_BYTES))) is not None:
+        return named
     value = _fetch_value(store, CATALOG_FILE, "select seq from published.lake.shows")
     return None if value is None else int(str(value))
 
@@ -25,8 +28,8 @@ def load_feeds_database_snapshot_id(store: Store, path: str) -> str | None:
 
     Raises StorageFailed if it cannot be read.
     """
-    is_remote = "://" in store.resolve_uri(path)  # read the trailer: a query would download the whole file
-    if is_remote and store.exists(path) and (named := find_snapshot_id(store.read_tail(path, TAIL_BYTES))):
+    # A query would download the whole file from a bucket, and take longer than the rest of `status` in a folder.
+    if store.exists(path) and (named := find_snapshot_id(store.read_tail(path, TAIL_BYTES))):
         return named
     value = _fetch_value(store, path, "select snapshot_id from published.feed_status limit 1")
     return None if value is None else str(value)

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import duckdb
-import pyarrow as pa
 
 from appstream_export.errors import QueryError
-from appstream_export.lake.catalog.query import run_query
+from appstream_export.lake.catalog.query import load_records
 from appstream_export.lake.duckdb import quote_identifier
 
 if TYPE_CHECKING:
@@ -52,32 +51,32 @@ class SnapshotSummary:
         return sum((Counter(counts) for counts in self.changes_by_resource.values()), Counter())
 
 
-def load_newest_run(con: duckdb.DuckDBPyConnection) -> pa.Table:
+def load_newest_run(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     """Return one row: id, seq, commit time and items of the newest snapshot that a run committed."""
-    return run_query(con, _NEWEST_RUN_SQL)
+    return load_records(con, _NEWEST_RUN_SQL)
 
 
-def count_scopes_by_status(con: duckdb.DuckDBPyConnection) -> pa.Table:
+def count_scopes_by_status(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     """Return the number of scopes, of stale ones, and the oldest rows' time by resource, status and `is_expected`.
 
     Expected scopes are not stale: they have no rows, and none are due.
     """
-    return run_query(con, _SCOPES_SQL)
+    return load_records(con, _SCOPES_SQL)
 
 
-def count_expected_scopes(con: duckdb.DuckDBPyConnection) -> pa.Table:
+def count_expected_scopes(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     """Return the number of scopes whose failure is expected, and of their accounts, by region, status and resource."""
-    return run_query(con, _EXPECTED_SQL)
+    return load_records(con, _EXPECTED_SQL)
 
 
-def load_recent_runs(con: duckdb.DuckDBPyConnection) -> pa.Table:
+def load_recent_runs(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     """Return the last five committed runs, newest first."""
-    return run_query(con, _RECENT_RUNS_SQL)
+    return load_records(con, _RECENT_RUNS_SQL)
 
 
-def load_sweeps(con: duckdb.DuckDBPyConnection) -> pa.Table:
+def load_sweeps(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     """Return seq, id and commit time of each snapshot that a run committed, newest first."""
-    return run_query(con, _SWEEPS_SQL)
+    return load_records(con, _SWEEPS_SQL)
 
 
 def summarize_snapshot(
@@ -87,7 +86,7 @@ def summarize_snapshot(
 
     def select_rows(select: str, table: str, rest: str = "") -> list[dict[str, Any]]:
         sql = f"{select} from {table}_history where snapshot_id = ? {rest}"
-        return run_query(con, sql, [snapshot_id]).to_pylist()
+        return load_records(con, sql, [snapshot_id])
 
     changes = {
         contract.name: {
@@ -113,7 +112,7 @@ def count_rows(con: duckdb.DuckDBPyConnection, names: Sequence[str]) -> dict[str
     found: dict[str, int] = {}
     for name in names:
         try:
-            [row] = run_query(con, f"select count(*) as n from {quote_identifier(name)}").to_pylist()
+            [row] = load_records(con, f"select count(*) as n from {quote_identifier(name)}")
             found[name] = row["n"]
         except QueryError as error:
             _log.warning("the rows of %s could not be counted: %s", name, error)
@@ -132,11 +131,11 @@ def count_items_by_state(
 def count_items_by_scope(con: duckdb.DuckDBPyConnection, contract: "Contract") -> dict[tuple[str, str], int]:
     """Return the number of items in the newest snapshot by account id and region, without scopes that have none."""
     table = quote_identifier(contract.item_table.name)
-    rows = run_query(con, f"select account_id, region, count(*) as items from {table} group by all").to_pylist()
+    rows = load_records(con, f"select account_id, region, count(*) as items from {table} group by all")
     return {(row["account_id"], row["region"]): row["items"] for row in rows}
 
 
-def load_last_requests(con: duckdb.DuckDBPyConnection) -> pa.Table:
+def load_last_requests(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     """Return one row per resource of the newest snapshot: its name, and when a task of it was last requested in full.
 
     A filtered request, or a skipped scope, does not count: the last full answer before it does.
@@ -146,12 +145,12 @@ def load_last_requests(con: duckdb.DuckDBPyConnection) -> pa.Table:
             resource,
             max(case when status in ('filtered', 'skipped') then observed_at else attempted_at end) as requested_at
         from scope_runs group by resource order by resource"""
-    return run_query(con, sql)
+    return load_records(con, sql)
 
 
 def _count_states(con: duckdb.DuckDBPyConnection, table: str) -> dict[str, int]:
     query = f"""
         select coalesce(state, 'unknown') as state, count(*) as items
         from {quote_identifier(table)} group by all order by all"""
-    rows: list[dict[str, Any]] = run_query(con, query).to_pylist()
+    rows: list[dict[str, Any]] = load_records(con, query)
     return {row["state"]: row["items"] for row in rows}

@@ -9,6 +9,7 @@ from .checksum_trailer import (
     TAIL_BYTES as TAIL_BYTES,
     add_checksum as add_checksum,
     append_file_checksum as append_file_checksum,
+    find_commit_seq as find_commit_seq,
     find_snapshot_id as find_snapshot_id,
     has_valid_checksum as has_valid_checksum,
     strip_checksum as strip_checksum,

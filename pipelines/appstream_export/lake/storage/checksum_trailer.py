@@ -1,8 +1,8 @@
 """Checksum trailers: the last line of a file is the SHA-256 of all bytes before it.
 
-An optional line before the trailer names the snapshot that the file shows. Trailers are for files that are replaced
-whole and that no manifest lists: the catalog, `bi.duckdb` and `report.html`. DuckDB reads only the blocks that the
-file's header counts, and a browser does not show comments, so neither is affected.
+An optional line before the trailer names the snapshot or the commit that the file shows. Trailers are for files that
+are replaced whole and that no manifest lists: the catalog, `bi.duckdb` and `report.html`. DuckDB reads only the blocks
+that the file's header counts, and a browser does not show comments, so neither is affected.
 """
 
 import hashlib
@@ -16,6 +16,8 @@ _TRAILER = re.compile(rb"(?:<!-- )?sha256 ([0-9a-f]{64})(?: -->)?\n\Z")
 _TRAILER_MAX_BYTES = len(HTML_TRAILER) + 64
 _SNAPSHOT_LINE = b"snapshot %b\n"
 _SNAPSHOT = re.compile(rb"^(?:<!-- )?snapshot (\w{26})(?: -->)?\n\Z", re.MULTILINE | re.ASCII)
+_COMMIT_LINE = b"commit %d\n"
+_COMMIT = re.compile(rb"^commit (\d{1,12})\n\Z", re.MULTILINE)
 TAIL_BYTES = 512
 """Enough of a file's end to hold its trailer."""
 
@@ -25,9 +27,13 @@ def add_checksum(content: bytes, form: bytes = _PLAIN_TRAILER) -> bytes:
     return content + form % hashlib.sha256(content).hexdigest().encode()
 
 
-def append_file_checksum(file: Path, *, snapshot_id: str | None = None) -> None:
-    """Append the trailer to a file, after a line with `snapshot_id` if that is given."""
+def append_file_checksum(file: Path, *, snapshot_id: str | None = None, seq: int | None = None) -> None:
+    """Append the trailer to a file, after a line with `snapshot_id`, or with a commit's `seq`, if one is given."""
     with file.open("r+b") as content:
+        if seq is not None:
+            content.seek(0, os.SEEK_END)
+            content.write(_COMMIT_LINE % seq)
+            content.seek(0)
         if snapshot_id is not None:
             content.seek(0, os.SEEK_END)
             content.write(b"\n" + _SNAPSHOT_LINE % snapshot_id.encode())  # DuckDB's file does not end with a line
@@ -41,6 +47,13 @@ def find_snapshot_id(tail: bytes) -> str | None:
     found = _TRAILER.search(tail)
     named = _SNAPSHOT.search(tail[: found.start()]) if found else None
     return named[1].decode() if named else None
+
+
+def find_commit_seq(tail: bytes) -> int | None:
+    """Return the seq of the commit that the trailer at the end of `tail` names, or None."""
+    found = _TRAILER.search(tail)
+    named = _COMMIT.search(tail[: found.start()]) if found else None
+    return int(named[1]) if named else None
 
 
 def strip_checksum(content: bytes) -> bytes | None:
