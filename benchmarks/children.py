@@ -19,6 +19,8 @@ ROOT = Path(__file__).parent.parent
 START_S = 60  # boto3, pyarrow and duckdb on a loaded machine take some seconds
 END_S = 20
 UV_S = 600  # for downloads
+AS_RUN: Mapping[str, str] = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+"""Variables that the command `run` sets before it loads Arrow."""
 _AMBIENT = ("AWS_", "APPSTREAM_EXPORT_", "DAGSTER_")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
@@ -35,12 +37,17 @@ class Child:
     """One `python -m module ...`: a line in, a line out. Leaving the `with` block ends it."""
 
     def __init__(
-        self, module: str, *args: str, environ: Mapping[str, str] | None = None, python: str | Path = sys.executable
+        self,
+        module: str,
+        *args: str,
+        environ: Mapping[str, str] | None = None,
+        python: str | Path = sys.executable,
+        root: str | Path = ROOT,
     ) -> None:
         self._name = module
         self._process = subprocess.Popen(  # noqa: S603  our own modules, with arguments that we made
             [str(python), "-m", module, *args],
-            cwd=ROOT,
+            cwd=root,
             env=clean_environment() | dict(environ or {}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -106,8 +113,7 @@ class Exporter(Child):
     """A process that exports once per request; see `benchmarks.exporter`."""
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
-        # As the command `run` does, before it loads Arrow.
-        super().__init__("benchmarks.exporter", environ={"ARROW_DEFAULT_MEMORY_POOL": "system", **(environ or {})})
+        super().__init__("benchmarks.exporter", environ={**AS_RUN, **(environ or {})})
 
     def run(
         self, mapping: Mapping[str, Any], folder: Path, timeout_s: float, shards: int = 1, **request: Any
@@ -116,14 +122,14 @@ class Exporter(Child):
         return self.ask({"mapping": mapping, "folder": str(folder), "request": request, "shards": shards}, timeout_s)
 
 
-def run_uv(*args: str, environ: Mapping[str, str] | None = None) -> str:
-    """Run uv in this project and return its output; raises Unreachable, and RuntimeError where Python raised."""
+def run_uv(*args: str, environ: Mapping[str, str] | None = None, root: Path = ROOT) -> str:
+    """Run uv in a project, ours by default, and return its output; raises Unreachable, RuntimeError if Python raised."""
     uv = os.environ.get("UV") or shutil.which("uv")
     if uv is None:
         raise Unreachable("uv is not on the PATH")
     try:
         done = subprocess.run(  # noqa: S603  ourselves, in other environments
-            [uv, *args], cwd=ROOT, env={**os.environ, **(environ or {})}, capture_output=True, text=True, check=False,
+            [uv, *args], cwd=root, env={**os.environ, **(environ or {})}, capture_output=True, text=True, check=False,
             timeout=UV_S,
         )  # fmt: skip
     except subprocess.TimeoutExpired as why:

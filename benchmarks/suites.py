@@ -118,6 +118,7 @@ def measure_age(size: Size, folder: Path) -> list[Figure]:
 
 
 SUITES: Mapping[str, Callable[[Size, Path], list[Figure]]] = {
+    "whole": races.measure_whole,
     "sparse": races.measure_sparse,
     "dense": races.measure_dense,
     "calls": races.measure_calls,

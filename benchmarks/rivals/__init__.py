@@ -1,8 +1,12 @@
 """Rivals: the tools that an engineer would use instead, each as its user would run it, and the parts it leaves out."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from benchmarks.children import AS_RUN, ROOT
 
 NO_PROMISES = "no coverage, quarantine, page integrity, atomic commit"
 
@@ -21,14 +25,20 @@ class Rival:
 
 
 OURS, PUBLISHED = "ours", "published"
+
+
+def build_whole_run(title: str, root: Path, python: Path, environ: Mapping[str, str]) -> Rival:
+    """Return the whole run of a release of ours, from its checkout and with its own packages."""
+    more = {"root": str(root), "python": str(python), "environ": dict(environ)}
+    return Rival(title=title, module="whole_run", layout="ours", more=more, leaves_out="-")
+
+
 RIVALS: Mapping[str, Rival] = {
     OURS: Rival(
         title="appstream-export: sweep to Parquet", module="ours", layout="ours", more={"until": "files"},
         leaves_out="commit, publishing",
     ),
-    PUBLISHED: Rival(
-        title="appstream-export: whole run", module="ours", layout="ours", more={"until": "published"}, leaves_out="-"
-    ),
+    PUBLISHED: build_whole_run("appstream-export: whole run", ROOT, Path(sys.executable), AS_RUN),
     "plain": Rival(title="a plain boto3 script", module="plain"),
     "duckdb": Rival(title="a DuckDB script", module="duckdb_script"),
     "duckdb_ours": Rival(title="a DuckDB script with our requests", module="duckdb_our_requests"),

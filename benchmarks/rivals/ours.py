@@ -1,4 +1,4 @@
-"""The exporter itself, up to its `tables` in memory, to the `files` that rivals leave, or until all is `published`."""
+"""The exporter itself, up to its `tables` in memory, or to the `files` that rivals leave."""
 
 from pathlib import Path
 from threading import Event
@@ -20,15 +20,9 @@ from benchmarks.warehouse import by_role, settings_of
 
 
 def run_job(job: Job) -> dict[str, Any]:
-    """Run as much as the job says; return the CPU of the sweep, or of a whole run the costs of each stage."""
+    """Run as much as the job says; return the CPU of the sweep."""
     accounts = [by_role(account) for account in job["accounts"]]
     mapping = settings_of(job["url"], accounts, job["regions"], workers=job["workers"])
-    if job["until"] == "published":
-        from benchmarks.exporter import export  # loads DuckDB, feeds and charts, which no sweep needs
-
-        findings = export(mapping, job["folder"], {})
-        assert findings["exit_code"] == 0, findings  # noqa: S101
-        return {"stages": findings}
     settings = parse_settings(mapping, Path(job["folder"]) / "appstream-export.toml")
     return {"part_cpu_s": _sweep(settings, job["until"])}
 

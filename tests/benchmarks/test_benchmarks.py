@@ -10,24 +10,25 @@ import pytest
 
 from appstream_export.lake.storage import paths
 from appstream_export.lake.storage.factory import open_store
-from benchmarks import __main__ as command, commit as commits, publication, suites
-from benchmarks.children import Aws, Exporter
+from benchmarks import __main__ as command, commit as commits, publication, races, releases, suites
+from benchmarks.children import Aws, Exporter, Unreachable
 from benchmarks.contents import Contents
 from benchmarks.estate import Took
 from benchmarks.figures import Figure, make_figure, make_ratio
 from benchmarks.findings import Findings
 from benchmarks.more_resources import measure_more_resources
 from benchmarks.proofs import scale
-from benchmarks.race import DENSE, SPARSE, Lap, Race, Size, shrink
+from benchmarks.race import DENSE, SPARSE, WIDE, Lap, Race, Size, shrink
 from benchmarks.rivals import FLOORS, OURS, PUBLISHED, RIVALS, Rival
 from benchmarks.warehouse import by_role, mismatches, seen, settings_of
 from benchmarks.world import REGIONS, World
 
-WITHOUT_DLT = (OURS, PUBLISHED, "plain", "duckdb")
+WITHOUT_DLT = (OURS, "plain", "duckdb")
 TINY = replace(
     shrink(Size(dlt_python=Path(sys.executable))),
     sparse=replace(SPARSE, accounts=2, regions=2, items=3),
     dense=replace(DENSE, accounts=1, regions=2, items=60),
+    wide=replace(WIDE, accounts=2, regions=1),
 )
 
 
@@ -77,6 +78,53 @@ def test_a_budget_whose_rival_did_not_end_is_missed_and_who_is_out_counts_withou
     assert ended == 1
     assert "MISSED CPU per call and page of 16 builders, fetch to tables / botocore's call alone" in printed
     assert "MISSED dense: disqualified" in printed
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("has_release", [True, False])
+def test_whole_runs_are_compared_with_an_older_version_if_its_commit_is_there(
+    has_release: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_release:
+        monkeypatch.setattr(releases, "OLD_COMMIT", "0" * 40)
+        monkeypatch.setattr(races, "ROOT", tmp_path)  # so that no earlier installation is found
+    file = tmp_path / "figures.json"
+
+    command.main(["--only", "whole", "--json", str(file)], tiny(PUBLISHED, "plain"))
+
+    names = {each["name"] for each in json.loads(file.read_text())["figures"]}
+    printed = capsys.readouterr().out
+    assert "DISQUALIFIED" not in printed
+    assert printed.count("| equal |") == (8 if has_release else 5)
+    assert {"sparse: time of a whole run / time of a plain boto3 script", "dense: CPU of a whole run's feeds"} < names
+    assert ("dense: CPU after the sweep / that of version 0.3.0" in names) is has_release
+    assert ("Without version 0.3.0: this checkout lacks the commit" in printed) is not has_release
+
+
+def test_a_copy_of_the_sources_without_a_history_has_no_older_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(releases, "ROOT", tmp_path)
+
+    with pytest.raises(Unreachable, match="this checkout lacks the commit"):
+        releases.install_release(tmp_path / "old")
+
+
+def test_whole_runs_are_judged_by_what_follows_the_sweep_and_by_their_time_and_memory() -> None:
+    costs = {"after_cpu_s": 2.0, "peak_mb": 300.0}
+    laps = {PUBLISHED: costs, "plain": {"peak_mb": 500.0}, releases.OLD: {"after_cpu_s": 4.0, "peak_mb": 600.0}}
+    race = Race(DENSE, {name: [Lap(3.0 if name == PUBLISHED else 9.0, own, 0.1)] for name, own in laps.items()})
+
+    found = {each.name: (each.value, each.ok) for each in races.compare_whole_runs(race, laps, is_timed=True)}
+
+    assert found == {
+        "dense: CPU after the sweep / that of version 0.3.0": (0.5, False),
+        "dense: time of a whole run / time of a plain boto3 script": (0.3333, True),
+        "dense: time of a whole run / that of version 0.3.0": (0.3333, None),
+        "dense: peak memory of a whole run / that of version 0.3.0": (0.5, None),
+        "dense: peak memory of a whole run": (300.0, True),
+        "dense: whole runs disqualified": (0, True),
+    }
 
 
 def test_what_a_process_does_not_say_of_itself_is_no_figure_of_0() -> None:

@@ -1,0 +1,27 @@
+"""An older version of this program, installed from its commit in an environment of its own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.children import ROOT, Unreachable, run_uv
+
+OLD, OLD_COMMIT = "0.3.0", "dfa2196b"
+
+
+def install_release(tree: Path) -> Path:
+    """Install the older version into a folder, unless it is there, and return its folder of commands.
+
+    Raises Unreachable if the checkout lacks its commit, or its packages cannot be had.
+    """
+    if not (tree / "uv.lock").exists():
+        packed = subprocess.run(["git", "archive", OLD_COMMIT], cwd=ROOT, check=False, capture_output=True)
+        if packed.returncode:
+            raise Unreachable(f"this checkout lacks the commit {OLD_COMMIT} of version {OLD}")
+        tree.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["tar", "-x", "-C", tree], input=packed.stdout, check=True)
+    run_uv(
+        "sync", "--quiet", "--locked", "--compile-bytecode", "--no-dev", "--python", sys.executable,
+        environ={"UV_PROJECT_ENVIRONMENT": str(tree / ".venv")}, root=tree,
+    )  # fmt: skip
+    return tree / ".venv" / "bin"
