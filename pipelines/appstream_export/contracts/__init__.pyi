@@ -24,6 +24,7 @@ from .call_rules import (
     fill_inputs as fill_inputs,
 )
 from .contract_set import (
+    STAR_FOLDER as STAR_FOLDER,
     ContractSet as ContractSet,
     add_contracts as add_contracts,
     can_render_report as can_render_report,
