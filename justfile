@@ -48,7 +48,7 @@ generate:
 
 # bundle the pages' JavaScript after a change in feeds/report/javascript or feeds/query_page/javascript (needs npm)
 javascript:
-    cd pipelines/appstream_export/feeds/report/javascript && npm ci && npm run build && node ../../query_page/javascript/build.mjs
+    cd pipelines/appstream_export/feeds/report/javascript && npm ci && npm run build
 
 # run the whole product on an emulated AWS
 demo dir="appstream-export-demo":

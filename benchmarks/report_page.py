@@ -13,7 +13,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from appstream_export.feeds import render_report
+from appstream_export.contracts import SqlFile, list_sql_files, load_contracts
+from appstream_export.feeds.report.page import render_page
 from tests.browser import Watched, chromium, watched
 
 DRAWN = 'body[data-drawn]:not([data-drawn=""])'
@@ -21,55 +22,55 @@ _WATCH_TASKS = (
     "window.long = []; new PerformanceObserver((list) => window.long.push(...list.getEntries().map((e) => e.duration)))"
     ".observe({ type: 'longtask', buffered: true })"
 )
-_MARTS = """
-create macro utc_day(moment) as (moment at time zone 'UTC')::date;
-create table snapshots as select 60 as seq, 's60' as snapshot_id, 'sweep' as kind, 'listed' as discovery,
-    timestamptz '2026-11-30 12:00:00Z' as committed_at;
+_STAR = """
 create table prices as select 1 as usd_per_hour;
-create table export_runs as select timestamptz '2026-10-02 12:00:00Z' as committed_at;
-create table accounts as select lpad(n::varchar, 12, '0') as account_id, 'team-' || n as account_name,
-    'root/unit-' || n % 9 as ou_path, '{"team":"' || n % 40 || '"}' as labels_json from range(280) t(n);
-create table b as select n, lpad((n % 280)::varchar, 12, '0') as account_id, 'team-' || n % 280 as account_name,
+create table fact_export_run as select 60 as seq, 's60' as export_run_key, date '2026-11-30' as day,
+    timestamp '2026-11-30 12:00:00' as committed_at_utc, 'partial' as outcome
+    union all select 1, 's1', date '2026-10-02', timestamp '2026-10-02 12:00:00', 'complete';
+create table dim_account as select lpad(n::varchar, 12, '0') as account_id, 'team-' || n as account_name,
+    'root/unit-' || n % 9 as ou_path, '{"team":"' || n % 40 || '"}' as labels_json, true as is_covered from range(280) t(n);
+create table b as select n, lpad((n % 280)::varchar, 12, '0') as account_id,
     ['eu-west-1', 'us-east-1', 'ap-south-1', 'us-west-2'][1 + n % 4] as region, 'builder-' || md5(n::varchar)[:12] as name,
-    account_id || '/' || region || '/' || name as image_builder_key,
-    ['RUNNING', 'STOPPED', 'STOPPED', 'FAILED', 'PENDING'][1 + n % 5] as state, n % 5 in (0, 4) as is_up,
+    account_id || '/' || region || '/' || name as image_builder_key, image_builder_key || '/1' as image_builder_life_key,
+    ['RUNNING', 'STOPPED', 'STOPPED', 'FAILED', 'PENDING'][1 + n % 5] as state, n % 5 in (0, 4) as is_running,
     'stream.standard.' || ['small', 'medium', 'large'][1 + n % 3] as instance_type, 'WINDOWS_SERVER_2022' as platform,
-    timestamptz '2026-11-30 12:00:00Z' - to_seconds(n % 280) as observed_at
+    400 as root_volume_size_gb, timestamp '2026-09-01 00:00:00' + to_minutes(n::integer) as created_time_utc,
+    timestamp '2026-11-30 12:00:00' - to_seconds(n % 280) as observed_at_utc
     from range({builders}) t(n);
-create table image_builder_state_spans as select b.* exclude (state), 1 as life,
+create table dim_image_builder as select b.*, 1 as life, true as is_last_life, null::varchar as ended_by from b;
+create table fact_image_builder_state_span as select b.image_builder_key,
     case when k = 25 then state when k % 2 = 0 then 'STOPPED' else 'RUNNING' end as state,
-    observed_at - to_days(51 - 2 * k::integer) - to_minutes((hash(n + k) % 600)::bigint) as first_observed_at,
-    case when k = 25 then observed_at else first_observed_at + interval 30 hour end as last_observed_at,
-    round((epoch(last_observed_at) - epoch(first_observed_at)) / 3600, 4) as hours_at_least,
-    case when k < 25 then last_observed_at + interval 9 hour end as next_observed_at,
-    case when k < 25 then 'changed' end as ended_by, 400 as root_volume_size_gb,
-    timestamptz '2026-09-01 00:00:00Z' + to_minutes(n::integer) as created_time,
-    case when is_up then last_observed_at end as active_until from b, range(26) t(k);
-create table image_builder_overview as select b.*, null as display_name, 'made for ' || md5(name) as description,
-    400 as root_volume_size_gb, timestamptz '2026-09-01 00:00:00Z' as created_time, false as is_stale,
-    'arn:aws:appstream:' || region || '::image/base-' || n % 60 as image_arn, null as iam_role_arn, null as directory_name,
-    'subnet-' || md5((n % 600)::varchar)[:17] as subnet_ids, 'sg-' || md5((n % 300)::varchar)[:17] as security_group_ids,
-    null as vpce_ids, n % 2 as ipv6_addresses, '10.' || n % 256 || '.' || n // 256 || '.7' as eni_private_ip_address,
-    true as enable_default_internet_access, false as disable_imdsv1, '09-01-2026' as appstream_agent_version,
-    0.12 as usd_per_hour, 24.0 as disk_usd_per_month from b;
-create table running_image_builders as select b.*, n / 7.0 as running_hours_at_least, n / 60.0 as cost_usd_at_least,
-    0.12 as usd_per_hour from b where is_up;
-create table exposure as select image_builder_key, 'reaches_internet, allows_imdsv1' as exposed_by from b;
-create table agent_currency as select image_builder_key, n % 3 > 0 as is_latest, n % 400 as agent_age_days from b;
-create table image_builder_daily as select b.* exclude (state), day::date as day,
+    observed_at_utc - to_days(51 - 2 * k::integer) - to_minutes((hash(n + k) % 600)::bigint) as first_observed_at_utc,
+    case when k = 25 then observed_at_utc else first_observed_at_utc + interval 30 hour end as last_observed_at_utc,
+    round((epoch(last_observed_at_utc) - epoch(first_observed_at_utc)) / 3600, 4) as hours_at_least,
+    case when k < 25 then last_observed_at_utc + interval 9 hour end as next_observed_at_utc,
+    case when k < 25 then 'changed' end as ended_by,
+    case when is_running then last_observed_at_utc end as active_until_utc from b, range(26) t(k);
+create table image_builder_latest as select b.*, null as display_name, 'made for ' || md5(name) as description,
+    false as is_stale, 'arn:aws:appstream:' || region || '::image/base-' || n % 60 as image_arn, null as iam_role_arn,
+    null as directory_name, 'subnet-' || md5((n % 600)::varchar)[:17] as subnet_ids,
+    'sg-' || md5((n % 300)::varchar)[:17] as security_group_ids, null as vpce_ids, n % 2 as ipv6_addresses,
+    '10.' || n % 256 || '.' || n // 256 || '.7' as eni_private_ip_address, true as enable_default_internet_access,
+    false as disable_imdsv1, '09-01-2026' as appstream_agent_version, n % 3 > 0 as is_latest_agent,
+    n % 400 as agent_age_days, 'internet, imdsv1' as exposed_by,
+    case when is_running then n / 7.0 end as running_hours_at_least,
+    case when is_running then n / 60.0 end as running_usd_at_least, 0.12::double as usd_per_hour,
+    24.0::double as disk_usd_per_month from b;
+create table fact_image_builder_day as select b.image_builder_key, b.image_builder_life_key, day::date as day,
     case when hash(n, day) % 3 = 0 then 'RUNNING' else 'STOPPED' end as state,
     case when hash(n, day) % 3 = 0 then 24 - (hash(n, day) % 50) / 5.0 else 0 end as running_hours_at_least,
-    (running_hours_at_least * 0.12)::decimal(18, 4) as instance_usd_at_least, 0.7890::decimal(18, 4) as disk_usd_at_least
+    running_hours_at_least * 0.12 as instance_usd_at_least, 0.789::double as disk_usd_at_least
     from b, generate_series(date '2026-10-02', date '2026-11-30', interval 1 day) t(day);
-create table image_builder_changes_history as select b.* exclude (observed_at), 'changed' as change, 'appstream_agent_version' as column_name,
+create table fact_image_builder_change as select b.image_builder_key, 'changed' as change,
+    'appstream_agent_version' as column_name,
     '0' || 1 + k % 9 || '-01-2026' as old_value, '0' || 1 + (k + 1) % 9 || '-01-2026' as new_value,
-    b.observed_at - to_days(k::integer) as observed_at from b, range(30) t(k);
-create table image_builder_errors as select b.*, name as image_builder_name, 0 as position, 'E' || n % 12 as error_code,
-    'it failed' as error_message, observed_at as error_timestamp from b where n % 5 = 3;
-create table coverage as select 'image_builders' as resource, account_id, account_name, region,
+    b.observed_at_utc - to_days(k::integer) as observed_at_utc from b, range(30) t(k);
+create table fact_image_builder_error as select b.image_builder_key, 0 as position, 'E' || n % 12 as error_code,
+    'it failed' as error_message, observed_at_utc as error_timestamp_utc from b where n % 5 = 3;
+create table dim_scope as select 'image_builders' as resource, account_id, region,
     case when hash(account_id, region) % 50 = 0 then 'denied' else 'ok' end as status, null as reason, false as is_expected,
-    timestamptz '2026-11-30 12:00:00Z' as attempted_at, timestamptz '2026-11-30 12:00:00Z' as observed_at
-    from accounts, (select distinct region from b);
+    timestamp '2026-11-30 12:00:00' as attempted_at_utc, timestamp '2026-11-30 12:00:00' as observed_at_utc
+    from dim_account, (select distinct region from b);
 """
 
 
@@ -84,15 +85,14 @@ class PageTasks:
 def write_page(place: Path, builders: int = 5000, *changes: str) -> Path:
     """Write the page of so many builders, after statements that change their tables, and return its path."""
     with duckdb.connect() as con:
-        con.execute("set timezone = 'UTC'")
-        con.execute(_MARTS.replace("{builders}", str(builders)))
+        con.execute(_STAR.replace("{builders}", str(builders)))
         for change in changes:
             con.execute(change)
 
-        def run_query(sql: str) -> pa.Table:
-            return con.sql(sql).to_arrow_table()
+        def load_rows(file: SqlFile) -> pa.Table:
+            return con.sql(file.sql).to_arrow_table()
 
-        place.write_text(render_report(run_query), "utf-8")
+        place.write_text(render_page(load_rows, list_sql_files(load_contracts(), "report")), "utf-8")
     return place
 
 

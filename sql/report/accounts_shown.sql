@@ -1,10 +1,11 @@
 -- accounts_shown: One row per account that the newest snapshot covers.
--- reads: accounts
+-- reads: dim_account
 -- question: Which accounts are there, and who do they belong to?
 select
     account_id,
     account_name,
     ou_path,
     labels_json
-from accounts
+from dim_account
+where is_covered
 order by account_id

@@ -1,80 +1,69 @@
 -- builders: One row per image builder that exists, or that existed in this month or the last: all that is known of it
 --   now. A builder that is gone has only what its last answers showed.
--- reads: image_builder_state_spans, image_builder_overview, running_image_builders, exposure, agent_currency,
---   snapshots
+-- reads: image_builder_latest, dim_image_builder, fact_image_builder_state_span, fact_export_run
 -- question: Which image builders are there, how are they, and what do they cost?
 with months as (
-    select date_trunc('month', max(utc_day(committed_at))) - interval 1 month as first_day
-    from snapshots
-    where kind = 'sweep'
+    select (date_trunc('month', max(day)) - interval 1 month)::date as first_day
+    from fact_export_run
 ),
 
-lives as (
+spans as (
     select
         image_builder_key,
-        account_id,
-        region,
-        name,
-        arg_max(instance_type, first_observed_at) as instance_type,
-        arg_max(platform, first_observed_at) as platform,
-        arg_max(root_volume_size_gb, first_observed_at) as root_volume_size_gb,
-        arg_max(created_time, first_observed_at) as created_time,
-        arg_max(ended_by, first_observed_at) filter (ended_by is distinct from 'changed') as ended_by,
-        max(first_observed_at) as state_since,
-        arg_max(hours_at_least, first_observed_at) as state_hours,
-        min(first_observed_at) as first_observed_at,
-        max(last_observed_at) as last_observed_at,
-        max(active_until) as last_up_at,
+        max(first_observed_at_utc) as state_since,
+        arg_max(hours_at_least, first_observed_at_utc) as state_hours,
+        min(first_observed_at_utc) as first_observed_at,
+        max(last_observed_at_utc) as last_observed_at,
+        max(active_until_utc) as last_up_at,
         count(*) filter (state = 'FAILED') as times_failed
-    from image_builder_state_spans
-    group by all
+    from fact_image_builder_state_span
+    group by image_builder_key
 )
 
 select
-    l.image_builder_key,
-    l.account_id,
-    l.region,
-    l.name,
-    o.name is null as is_gone,
-    case when o.name is null then coalesce(l.ended_by, 'lost') end as ended_by,
-    o.state,
-    coalesce(o.instance_type, l.instance_type) as instance_type,
-    coalesce(o.platform, l.platform) as platform,
-    coalesce(o.root_volume_size_gb, l.root_volume_size_gb) as root_volume_size_gb,
-    coalesce(o.created_time, l.created_time) as created_time,
-    l.state_since,
-    l.state_hours,
-    l.first_observed_at,
-    l.last_observed_at,
-    l.last_up_at,
-    l.times_failed,
-    coalesce(o.is_stale, false) as is_stale,
-    o.display_name,
-    o.description,
-    o.image_arn,
-    o.iam_role_arn,
-    o.directory_name,
-    o.subnet_ids,
-    o.security_group_ids,
-    o.vpce_ids,
-    o.ipv6_addresses,
-    o.eni_private_ip_address,
-    o.enable_default_internet_access,
-    o.disable_imdsv1,
-    o.appstream_agent_version,
-    a.is_latest as is_latest_agent,
-    a.agent_age_days,
-    x.exposed_by,
-    r.name is not null as is_running,
-    r.running_hours_at_least,
-    r.cost_usd_at_least::double as running_usd_at_least,
-    coalesce(r.usd_per_hour, o.usd_per_hour)::double as usd_per_hour,
-    o.disk_usd_per_month::double as disk_usd_per_month
-from lives as l
+    d.image_builder_key,
+    d.account_id,
+    d.region,
+    d.name,
+    b.name is null as is_gone,
+    case when b.name is null then coalesce(d.ended_by, 'lost') end as ended_by,
+    b.state,
+    coalesce(b.instance_type, d.instance_type) as instance_type,
+    coalesce(b.platform, d.platform) as platform,
+    coalesce(b.root_volume_size_gb, d.root_volume_size_gb) as root_volume_size_gb,
+    coalesce(b.created_time_utc, d.created_time_utc) as created_time,
+    s.state_since,
+    s.state_hours,
+    s.first_observed_at,
+    s.last_observed_at,
+    s.last_up_at,
+    s.times_failed,
+    coalesce(b.is_stale, false) as is_stale,
+    b.display_name,
+    b.description,
+    b.image_arn,
+    b.iam_role_arn,
+    b.directory_name,
+    b.subnet_ids,
+    b.security_group_ids,
+    b.vpce_ids,
+    b.ipv6_addresses,
+    b.eni_private_ip_address,
+    b.enable_default_internet_access,
+    b.disable_imdsv1,
+    b.appstream_agent_version,
+    b.is_latest_agent,
+    b.agent_age_days,
+    b.exposed_by,
+    coalesce(b.is_running, false) as is_running,
+    b.running_hours_at_least,
+    b.running_usd_at_least,
+    b.usd_per_hour,
+    b.disk_usd_per_month
+from spans as s
 cross join months as m
-left join image_builder_overview as o on l.image_builder_key = o.image_builder_key
-left join running_image_builders as r on l.image_builder_key = r.image_builder_key
-left join exposure as x on l.image_builder_key = x.image_builder_key
-left join agent_currency as a on l.image_builder_key = a.image_builder_key
-where o.name is not null or utc_day(l.last_observed_at) >= m.first_day
-order by l.account_id, l.region, l.name
+inner join dim_image_builder as d
+    on s.image_builder_key = d.image_builder_key and d.is_last_life
+left join image_builder_latest as b on d.image_builder_key = b.image_builder_key
+where b.name is not null or s.last_observed_at::date >= m.first_day
+order by d.account_id, d.region, d.name

@@ -1,33 +1,43 @@
 -- days: One row per image builder and sequence of days that are alike, from the first day of the last month on: state,
 --   hours and cost of each of these days.
--- reads: image_builder_daily, snapshots
+-- reads: fact_image_builder_day, dim_image_builder, fact_export_run
 -- newest_months: 2
 -- question: What did each image builder do and cost, day by day?
 with months as (
-    select (date_trunc('month', max(utc_day(committed_at))) - interval 1 month)::date as first_day
-    from snapshots
-    where kind = 'sweep'
+    select (date_trunc('month', max(day)) - interval 1 month)::date as first_day
+    from fact_export_run
+),
+
+-- A builder has two rows of a day on which it was deleted and created again under its name.
+builder_days as (
+    select
+        d.image_builder_key,
+        d.day,
+        arg_max_null(d.state, b.life) as state,
+        round(sum(d.running_hours_at_least), 4) as running_hours_at_least,
+        case when bool_and(d.instance_usd_at_least is not null) then round(sum(d.instance_usd_at_least), 4) end
+            as instance_usd_at_least,
+        case when bool_and(d.disk_usd_at_least is not null) then round(sum(d.disk_usd_at_least), 4) end
+            as disk_usd_at_least
+    from fact_image_builder_day as d
+    inner join months as m on d.day >= m.first_day
+    inner join dim_image_builder as b on d.image_builder_life_key = b.image_builder_life_key
+    group by d.image_builder_key, d.day
 ),
 
 numbered as (
     select
-        d.image_builder_key,
-        d.day,
-        d.state,
-        d.running_hours_at_least,
-        d.instance_usd_at_least,
-        d.disk_usd_at_least,
-        d.day - row_number() over (
+        *,
+        day - row_number() over (
             partition by
-                d.image_builder_key,
-                d.state,
-                d.running_hours_at_least,
-                d.instance_usd_at_least,
-                d.disk_usd_at_least
-            order by d.day
+                image_builder_key,
+                state,
+                running_hours_at_least,
+                instance_usd_at_least,
+                disk_usd_at_least
+            order by day
         )::integer as sequence
-    from image_builder_daily as d
-    inner join months as m on d.day >= m.first_day
+    from builder_days
 )
 
 select
@@ -36,8 +46,8 @@ select
     count(*) as days,
     state,
     running_hours_at_least,
-    instance_usd_at_least::double as instance_usd_at_least,
-    disk_usd_at_least::double as disk_usd_at_least
+    instance_usd_at_least,
+    disk_usd_at_least
 from numbered
 group by image_builder_key, state, running_hours_at_least, instance_usd_at_least, disk_usd_at_least, sequence
 order by image_builder_key, first_day

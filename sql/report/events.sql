@@ -1,29 +1,29 @@
 -- events: One row per event of an image builder, the newest first, at most 50 of each: a period in one state, or a
 --   change of another column. `older` is how many are left out.
--- reads: image_builder_state_spans, image_builder_changes_history
+-- reads: fact_image_builder_state_span, fact_image_builder_change
 -- question: What happened to each image builder?
 with found as (
     select
         image_builder_key,
-        first_observed_at as observed_at,
+        first_observed_at_utc as observed_at,
         'state' as column_name,
         null as old_value,
         state as new_value,
-        (epoch(last_observed_at) - epoch(first_observed_at))::bigint as lasted_s,
-        (epoch(next_observed_at) - epoch(last_observed_at))::bigint as gap_s,
+        (epoch(last_observed_at_utc) - epoch(first_observed_at_utc))::bigint as lasted_s,
+        (epoch(next_observed_at_utc) - epoch(last_observed_at_utc))::bigint as gap_s,
         ended_by
-    from image_builder_state_spans
+    from fact_image_builder_state_span
     union all
     select
         image_builder_key,
-        observed_at,
+        observed_at_utc as observed_at,
         column_name,
         left(old_value, 120) as old_value,
         left(new_value, 120) as new_value,
         null as lasted_s,
         null as gap_s,
         null as ended_by
-    from image_builder_changes_history
+    from fact_image_builder_change
     where change = 'changed' and column_name <> 'state'
 ),
 

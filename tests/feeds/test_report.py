@@ -9,7 +9,6 @@ import pytest
 from playwright.sync_api import Browser
 
 from appstream_export.feeds.report import publish_report, render_report
-from appstream_export.lake.catalog.query import run_query
 from appstream_export.lake.maintenance.verify import verify_warehouse
 from appstream_export.lake.storage.checksum_trailer import has_valid_checksum
 from appstream_export.lake.storage.paths import REPORT_FILE
@@ -47,7 +46,7 @@ AXE = Path(__file__).parents[2] / "pipelines/appstream_export/feeds/report/javas
 def written(lake: Lake, folder: Path, **more: timedelta) -> Path:
     """The report of a warehouse, as a file."""
     file = folder / "report.html"
-    file.write_text(render_report(lambda sql: run_query(lake.con, sql), **more), "utf-8")
+    file.write_text(render_report(lake.store, lake.contracts, **more), "utf-8")
     return file
 
 
@@ -201,7 +200,7 @@ def test_the_sql_is_shown_on_demand_by_keyboard(report: Watched) -> None:
     report.page.keyboard.press("Enter")
 
     assert shown.is_visible()
-    assert "from image_builder_errors" in shown.inner_text()
+    assert "from fact_image_builder_error" in shown.inner_text()
 
 
 @pytest.mark.slow
@@ -335,7 +334,7 @@ def test_a_warehouse_that_saw_nothing_still_has_a_page(tmp_path: Path) -> None:
 def test_a_byte_that_is_not_as_it_was_written_is_found_however_the_page_was_written(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "warehouse")
     lake.commit(ok(A))
-    publish_report(lake.store, lambda sql: run_query(lake.con, sql), Settings())
+    publish_report(lake.store, lake.contracts, Settings())
     page = tmp_path / "warehouse" / REPORT_FILE
     whole = page.read_bytes()
     assert verify_warehouse(lake.store).problems == ()

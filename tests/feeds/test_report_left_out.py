@@ -20,8 +20,9 @@ CHOICES = ("", "#region=eu-west-1&by=type", "#account=000000000008&over=100", "#
 def write_cut_page(place: Path) -> Path:
     """The page of 900 builders, of which some have no price."""
     return write_page(
-        place, BUILDERS, "update image_builder_overview set usd_per_hour = null where n % 50 = 0",
-        "update image_builder_daily set instance_usd_at_least = null where n % 50 = 0 and day > '2026-11-20'",
+        place, BUILDERS, "update image_builder_latest set usd_per_hour = null where n % 50 = 0",
+        "update fact_image_builder_day as d set instance_usd_at_least = null from b"
+        " where d.image_builder_key = b.image_builder_key and n % 50 = 0 and day > '2026-11-20'",
     )  # fmt: skip
 
 

@@ -7,7 +7,6 @@ from appstream_export.feeds.generations import GenerationStore
 from appstream_export.feeds.publish import publish_feeds
 from appstream_export.feeds.report import publish_report
 from appstream_export.feeds.served import load_served_outputs
-from appstream_export.lake.catalog.query import run_query
 from appstream_export.lake.catalog.shown import load_catalog_seq
 from appstream_export.lake.catalog.summary import summarize_snapshot
 from appstream_export.lake.storage.checksum_trailer import (
@@ -29,7 +28,7 @@ def test_of_a_bucket_only_the_ends_of_files_are_read_to_say_what_they_show(bucke
     lake = Lake(bucket.place(), s3=bucket.settings)
     made = lake.commit(ok(A, builder("a")))
     publish_feeds(lake.store, lake.contracts)
-    publish_report(lake.store, lambda sql: run_query(lake.con, sql), Settings())
+    publish_report(lake.store, lake.contracts, Settings())
     bucket.calm()
     served = {output.name: output.snapshot_id for output in load_served_outputs(lake.store)}
     read = {seen.key.rpartition("/")[2]: seen.headers.get("Range") for seen in bucket.wire.seen if seen.method == "GET"}

@@ -10,7 +10,8 @@ import pytest
 
 from appstream_export.contracts import list_sql_files, list_view_files, load_contracts
 from appstream_export.feeds import build_feeds
-from appstream_export.lake.catalog import SharedConnection, shared as shared_connections
+from appstream_export.feeds.report.star_views import StarViews
+from appstream_export.lake.catalog import SharedConnection, open_feed_connection, shared as shared_connections
 from appstream_export.lake.catalog.derived import HISTORY_SUFFIX
 from appstream_export.run import publish_stages
 from appstream_export.settings import parse_settings
@@ -55,23 +56,26 @@ def test_no_query_of_a_run_derives_a_mart_itself(lake: Lake) -> None:
     """Its plan reads no file of a history, unless the query names that history."""
     contracts = load_contracts()
     views = {view.name: view for view in list_view_files(contracts)}
-    with SharedConnection(lake.store, contracts) as shared, shared.open_newest("checks", "report") as con:
+    with SharedConnection(lake.store, contracts) as shared, shared.open_newest("checks") as con:
         shared.derive_sources(con, "feeds")
         tables = {name for (name,) in con.execute("select table_name from duckdb_tables() where temporary").fetchall()}
-        files = [file for folder in ("checks", "report") for file in list_sql_files(contracts, folder)]
         plans = {
             file.name: con.execute(f"explain {file.sql}").fetchall()[0][1]
-            for file in files
+            for file in list_sql_files(contracts, "checks")
             if tables.intersection(file.reads) and not any(name.endswith(HISTORY_SUFFIX) for name in file.reads)
         }
-    assert {"negative_spans", "mart_keys", "builders", "days"} <= plans.keys()
+        page = {file.name: file for file in list_sql_files(contracts, "report")}
+        with open_feed_connection(shared) as connection:
+            assert StarViews(connection, contracts).load_rows(page["builders"]).num_rows
+        plans["builders"] = con.execute(f"explain {page['builders'].sql}").fetchall()[0][1]
+    assert {"negative_spans", "mart_keys"} <= plans.keys()
     assert [name for name, plan in plans.items() if "WINDOW" in plan] == []
     assert tables <= views.keys()
 
 
 def test_rows_of_the_shared_tables_are_those_of_the_views(lake: Lake) -> None:
     contracts = load_contracts()
-    with SharedConnection(lake.store, contracts) as shared, shared.open_newest("checks", "feeds", "report") as con:
+    with SharedConnection(lake.store, contracts) as shared, shared.open_newest("checks", "feeds") as con:
         names = [name for (name,) in con.execute("select table_name from duckdb_tables() where temporary").fetchall()]
         for name in names:
             shown = con.execute(f"from {name} order by all").fetchall()
@@ -83,14 +87,19 @@ def test_the_page_has_the_newest_months_alone_until_a_stage_reads_all(tmp_path: 
     contracts, lake = load_contracts(), Lake(tmp_path / "warehouse")
     for month in range(4):
         lake.commit_at(month * 31 * 24, ok(A, builder("a", state="RUNNING")))
-    days = "from image_builder_daily order by all"
-    with SharedConnection(lake.store, contracts) as shared, shared.open_newest("report") as con:
-        newest = con.execute(days).fetchall()
-        [page] = [file for file in list_sql_files(contracts, "report") if file.name == "days"]
-        assert con.execute(page.sql).fetchall() == lake.con.execute(page.sql).fetchall()
+    [page] = [file for file in list_sql_files(contracts, "report") if file.name == "days"]
+    with SharedConnection(lake.store, contracts) as shared, open_feed_connection(shared) as connection:
+        views, con = StarViews(connection, contracts), connection.con
+        shown = views.load_rows(page)
+        newest = con.execute(
+            "select distinct strftime(day, '%Y-%m') from image_builder_life_days order by 1"
+        ).fetchall()
         shared.derive_tables(con, ["image_builder_daily"])
-        assert con.execute(days).fetchall() == lake.con.execute(days).fetchall()
-    assert {row[5].isoformat()[:7] for row in newest} == {"2026-03", "2026-04"}
+        for mart in ("image_builder_life_days", "image_builder_daily"):
+            days = f"from {mart} order by all"
+            assert con.execute(days).fetchall() == lake.con.execute(days).fetchall()
+        assert views.load_rows(page) == shown
+    assert newest == [("2026-03",), ("2026-04",)]
 
 
 def test_a_run_that_commits_between_two_stages_is_shown_by_the_second(lake: Lake) -> None:

@@ -104,24 +104,51 @@ def test_a_question_counts_from_its_edge_on(name: str, answer: Any) -> None:
     assert answer(question, rows, **given) == expected
 
 
+KEY = {"image_builder_key": "1/r/a"}
+LIFE = {"image_builder_life_key": "1/r/a/1", "life": 1}
+
+
+def star_day(on: date, **more: Any) -> tuple[str, dict[str, Any]]:
+    row = KEY | {"image_builder_life_key": "1/r/a/1", "day": on, "state": "STOPPED", "running_hours_at_least": 1.0}
+    return "fact_image_builder_day", row | {"instance_usd_at_least": 1.0, "disk_usd_at_least": 1.0} | more
+
+
 def panel(name: str) -> SqlFile:
     return next(file for file in sql_files.load_sql_files("report") if file.name == name)
 
 
 def test_days_that_are_alike_are_one_row_and_begin_with_the_last_month(answer: Any) -> None:
     first = (TODAY.replace(day=1) - DAY).replace(day=1)
-    long_ago, alike = day(first - DAY), [day(first + n * DAY) for n in range(3)]
-    other = (alike[0][0], day(first + 3 * DAY)[1] | {"state": "FAILED"})
-    found = answer(panel("days"), [sweep(1), long_ago, *alike, other], "first_day, days, state")
+    days = [star_day(first + n * DAY) for n in range(-1, 3)]
+    rows = [
+        ("fact_export_run", {"day": TODAY}),
+        ("dim_image_builder", LIFE),
+        *days,
+        star_day(first + 3 * DAY, state="FAILED"),
+    ]
 
-    assert found == [(first, 3, alike[0][1].get("state")), (first + 3 * DAY, 1, "FAILED")]
+    columns = "first_day, days, state"
+    assert answer(panel("days"), rows, columns) == [(first, 3, "STOPPED"), (first + 3 * DAY, 1, "FAILED")]
+
+
+def test_a_day_of_two_lives_is_one_row_of_the_page_with_the_state_of_the_later_one(answer: Any) -> None:
+    lives = [("dim_image_builder", {"image_builder_life_key": f"k/{n}", "life": n}) for n in (9, 10)]
+    later = star_day(TODAY, image_builder_life_key="k/10", state="RUNNING", disk_usd_at_least=None)
+    rows = [("fact_export_run", {"day": TODAY}), *lives, star_day(TODAY, image_builder_life_key="k/9"), later]
+
+    columns = "state, running_hours_at_least, instance_usd_at_least, disk_usd_at_least"
+    assert answer(panel("days"), rows, columns) == [("RUNNING", 2.0, 2.0, None)]
 
 
 def test_of_a_builder_the_newest_50_events_remain_and_the_others_are_counted(answer: Any) -> None:
-    spans = [span(NOW - (n + 1) * HOUR, NOW - n * HOUR) for n in range(53)]
+    noon = NOW.replace(tzinfo=None)
+    spans = [
+        ("fact_image_builder_state_span", KEY | {"first_observed_at_utc": at - HOUR, "last_observed_at_utc": at})
+        for at in (noon - n * HOUR for n in range(53))
+    ]
     found = answer(panel("events"), spans, "observed_at, older")
 
-    assert (len(found), min(found)[0], max(found)) == (50, NOW - 50 * HOUR, (NOW - HOUR, 3))
+    assert (len(found), min(found)[0], max(found)) == (50, noon - 50 * HOUR, (noon - HOUR, 3))
 
 
 def mart(name: str) -> SqlFile:

@@ -24,6 +24,7 @@ from .call_rules import (
 )
 from .column_types import DUCKDB_TYPES as DUCKDB_TYPES
 from .contract_set import (
+    STAR_FOLDER as STAR_FOLDER,
     ContractSet as ContractSet,
     add_contracts as add_contracts,
     can_render_report as can_render_report,

@@ -29,7 +29,9 @@ from appstream_export.contracts.sql_files import VIEW_FOLDERS, SqlFile, load_sql
 from appstream_export.errors import ContractError, suggest_correction, suggest_path
 from appstream_export.resources import find_resource_folder
 
-FEEDS_FOLDER, CHECKS_FOLDER, QUERIES_FOLDER = "feeds", "checks", "queries"
+FEEDS_FOLDER, CHECKS_FOLDER, QUERIES_FOLDER, REPORT_FOLDER = "feeds", "checks", "queries", "report"
+STAR_FOLDER = f"{FEEDS_FOLDER}/v2"
+"""The folder of `sql/` with the star, which the files of the report read."""
 USER_SQL_FOLDERS = (*VIEW_FOLDERS, FEEDS_FOLDER, CHECKS_FOLDER, QUERIES_FOLDER)
 """Folders of SQL that users may have. The report's panels are drawn by code, so users have none."""
 _FEED_SOURCES = ("feed_snapshot", "feed_publication", "feed_scopes")  # besides the catalog, only feeds may read these
@@ -147,6 +149,8 @@ def list_sql_files(contracts: Sequence[Contract], folder: str) -> list[SqlFile]:
     """
     views = list_view_files(contracts)
     known = {*_list_table_forms(contracts), *(file.name for file in views), *_FEED_SOURCES, *_CHECK_INPUTS}
+    if folder == REPORT_FOLDER:
+        known |= {file.name for file in list_sql_files(contracts, STAR_FOLDER)}
     files = {file.name: file for file in _list_files(contracts, folder)}
     if folder == CHECKS_FOLDER:
         rendered = render_generated_checks(contracts, views) if contracts else {}
@@ -172,7 +176,7 @@ def list_missing_resources(contracts: Sequence[Contract], file: SqlFile) -> list
 
 def can_render_report(contracts: Sequence[Contract]) -> bool:
     """Return whether the resource that the report is about is on. Of others it says that they are off."""
-    return any(file.name == _REPORT_SUBJECT for file in list_sql_files(contracts, "report"))
+    return any(file.name == _REPORT_SUBJECT for file in list_sql_files(contracts, REPORT_FOLDER))
 
 
 def find_unknown_sources(contracts: Sequence[Contract], every: Sequence[Contract]) -> Iterator[str]:

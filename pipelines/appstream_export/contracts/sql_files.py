@@ -8,7 +8,7 @@
 -- history: day                                     feeds: the column that [feeds] history_days limits
 -- inputs: image_builder_span_months by month    feeds: what the rows of a month derive from (feeds/parts.py)
 -- kept: month                                     marts: the rows of past months are kept (catalog/kept_parts.py)
--- newest_months: 2                                 the page: how many months it reads of marts by day
+-- newest_months: 2                                 the page: how many months it reads of facts
 -- severity: warn                                   checks: error or warn
 -- feeds: publish                                   checks of severity error: publish feeds nevertheless
 -- replaces: image_builder_errors                   feeds: the contract's feed that this one is published instead of
@@ -90,7 +90,7 @@ class SqlFile:
     inputs: tuple[tuple[str, str | None], ...] = ()
     """What the rows of a month of a feed derive from: sources with their column of days, or None if of all rows."""
     newest_months: int | None = None
-    """How many months a query of the page reads of marts by day; None if it reads all."""
+    """How many months a query of the page reads of facts; None if it reads all."""
 
 
 @cache

@@ -9,6 +9,7 @@ from textwrap import shorten
 import dagster as dg
 
 from appstream_export.contracts import (
+    STAR_FOLDER,
     Column,
     Contract,
     SqlFile,
@@ -112,7 +113,9 @@ def _assign_checks(sources: Sequence[AssetSource], contracts: Sequence[Contract]
 
 
 def _build_report_source(contracts: Sequence[Contract], asset_keys: Mapping[str, dg.AssetKey]) -> AssetSource:
-    files = list_sql_files(contracts, "report")
+    files = list_sql_files(contracts, REPORT)
+    star = {file.name: file for file in list_sql_files(contracts, STAR_FOLDER)}
+    files += [star[name] for name in sorted({read for file in files for read in file.reads if read in star})]
     reads = {read for file in files for read in file.reads}
     version = "".join(file.sql for file in files)
     return AssetSource(

@@ -87,6 +87,7 @@ _CSV_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 class PublishResult:
     """Feeds that are served now. `rows` by feed; `problem` is why they are not of the newest snapshot, in one line."""
 
+    version: str
     current: CurrentGeneration
     rows: Mapping[str, int]
     place: str
@@ -204,6 +205,7 @@ def _load_published_version(store: Store, version: str) -> PublishResult | None:
     if current is None:
         return None
     return PublishResult(
+        version=version,
         current=current,
         rows=datapackage.count_feed_rows(generations.load_package(current.name)),
         place=generations.place,
@@ -281,6 +283,7 @@ def _write_publication(
 
     generations.store.replace(generations.database_file, build_database, mode=generations.store.file_mode)
     return PublishResult(
+        version=generations.version,
         current=_build_current_generation(publication, generation, package_sha256),
         rows={feed.name: publication.count_rows(feed) for feed in publication.feeds},
         place=generations.place,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from appstream_export.contracts import Column, Contract, SqlFile, list_sql_files, load_sql_files
+from appstream_export.contracts import STAR_FOLDER, Column, Contract, SqlFile, list_sql_files, load_sql_files
 from appstream_export.errors import ContractError, SettingsError
 from appstream_export.feeds.contract_feeds import COVERAGE, Feed, build_contract_feeds
 from appstream_export.feeds.definitions import (
@@ -26,7 +26,6 @@ from appstream_export.feeds.generations import V1
 from appstream_export.lake.duckdb import quote_identifier, quote_literal
 from appstream_export.settings import FeedsSettings
 
-STAR_FOLDER = "feeds/v2"
 DIMENSION, FACT = "dim_", "fact_"
 LATEST = "_latest"
 """End of the names of feeds with the newest state of items."""

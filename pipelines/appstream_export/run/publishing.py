@@ -82,9 +82,10 @@ def _publish_stages(
         feeds_problem = _STOPPED + "its feeds were published"
     elif publishes_feeds:
         published_feeds, feeds_problem = _publish_feeds(context, store, check_results, shared)
-    if publishes_report:
-        is_left_out = is_cut("report")
-        report_problem = _STOPPED + "its report was written" if is_left_out else _publish_report(context, store, shared)
+    if publishes_report and is_cut("report"):
+        report_problem = _STOPPED + "its report was written"
+    elif publishes_report:
+        report_problem = _publish_report(context, store, shared, published_feeds)
     return Publication(
         catalog_problem=catalog_problem,
         is_catalog_published=publishes_catalog and catalog_problem is None,
@@ -104,8 +105,8 @@ def republish_outputs(settings: Settings, contracts: Sequence[Contract]) -> list
     store = open_warehouse(settings)
     has_feeds, has_report = has_published_feeds(store), store.exists(REPORT_FILE) and can_render_report(contracts)
     with SharedConnection(store, contracts, keeps_parts=True) as shared:
-        feeds_problem = _publish_feeds(context, store, {}, shared)[1] if has_feeds else None
-        report_problem = _publish_report(context, store, shared) if has_report else None
+        feeds, feeds_problem = _publish_feeds(context, store, {}, shared) if has_feeds else (None, None)
+        report_problem = _publish_report(context, store, shared, feeds) if has_report else None
     return [problem for problem in (feeds_problem, report_problem) if problem]
 
 
@@ -146,14 +147,13 @@ def _publish_feeds(
     return published, problem
 
 
-def _publish_report(context: RunContext, store: Store, shared: SharedConnection) -> str | None:
-    settings = context.settings
-
+def _publish_report(
+    context: RunContext, store: Store, shared: SharedConnection, feeds: PublishResult | None
+) -> str | None:
     def publish() -> None:
         from appstream_export.feeds import publish_report  # here, because this import may fail too
 
-        with shared.open_newest("report") as con:
-            publish_report(store, lambda sql: shared.run_query(con, sql), settings)
+        publish_report(store, context.contracts, context.settings, shared=shared, published=feeds)
 
     why = "its report could not be written"
     return _try_stage(context, "report", lambda: shared.call_with_memory_fallback(publish), why)[1]

@@ -46,20 +46,17 @@ def run_report(args: argparse.Namespace) -> int:
     """Write the report into the warehouse, or to a file."""
     from appstream_export.contracts import can_render_report
     from appstream_export.feeds import publish_report, render_report
-    from appstream_export.lake.catalog import SharedConnection, run_query
 
     target = resolve_target(args)
     store = target.open_store()
     contracts = target.load_contracts(store)
     if not can_render_report(contracts):
         raise SettingsError(_IS_OFF.format("report"), fix=_SWITCH_ON)
-    with SharedConnection(store, contracts) as shared, shared.open_newest("report") as con:
-        if args.output is None:
-            place = publish_report(store, lambda sql: run_query(con, sql), target.settings)
-        else:
-            interval = target.settings.lake.freshness_timedelta
-            page = render_report(lambda sql: run_query(con, sql), freshness_interval=interval)
-            place = write_output_file(args.output, page)
+    if args.output is None:
+        place = publish_report(store, contracts, target.settings)
+    else:
+        interval = target.settings.lake.freshness_timedelta
+        place = write_output_file(args.output, render_report(store, contracts, freshness_interval=interval))
     console.print_result(place)
     return 0
 

@@ -27,7 +27,7 @@ def render_query_page(
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     assets = files("appstream_export.feeds.query_page")
-    script = assets.joinpath("page.js").read_text("utf-8")  # built by javascript/build.mjs
+    script = assets.joinpath("page.js").read_text("utf-8")  # built by ../report/javascript/build.mjs
     template = environment.from_string(assets.joinpath("page.html").read_text("utf-8"))
     page = template.render(
         query=named_query,

@@ -12,7 +12,7 @@ import jinja2
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from appstream_export.contracts import SqlFile, load_sql_files
+from appstream_export.contracts import SqlFile
 from appstream_export.feeds.report.blocks import KEY, encode_data, encode_table, replace_keys, split_by_builder
 from appstream_export.feeds.report.left_out import group_left_out, split_builders
 from appstream_export.lake.storage import HTML_TRAILER, add_checksum
@@ -27,9 +27,9 @@ OPTIONAL = {
     "builder_tags": ("tags",),
     "builder_images": ("images", "shared_images", "public_images", "fleets"),
 }
-"""Files of `sql/report/` that run only if these resources are on; without them, the page says how to switch them on."""
-QueryRunner = Callable[[str], pa.Table]
-"""A function that runs a SELECT on the catalog."""
+"""Files of `sql/report/` that are left out unless one of these resources is on."""
+RowLoader = Callable[[SqlFile], pa.Table]
+"""A function that returns the rows of a file of `sql/report/`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +42,20 @@ class Sight:
     stale_builders: int
 
 
-def render_report(run_query: QueryRunner, *, freshness_interval: timedelta | None = None) -> str:
-    """Render the page as HTML from the results of `run_query`; it makes no requests and ends with its checksum.
+def render_page(
+    load_rows: RowLoader, sql_files: Sequence[SqlFile], *, freshness_interval: timedelta | None = None
+) -> str:
+    """Render the page as HTML from the rows of these files; it makes no requests and ends with its checksum.
 
-    The page warns if scopes failed and, in the reader's browser, if it is older than `freshness_interval` allows.
+    Of files that are left out, it says which resources switch them on. The page warns if scopes failed and, in the
+    reader's browser, if it is older than `freshness_interval` allows.
     """
-    sql_files, off = _select_sql_files(run_query)
-    tables = {file.name: run_query(file.sql) for file in sql_files}
-    newest = _convert_row(tables.pop("page").to_pylist()[0])
+    tables = {file.name: load_rows(file) for file in sql_files}
+    newest = _convert_row(tables.pop("page").to_pylist()[0] | tables.pop("price_list").to_pylist()[0])
     tables["builders"], others = split_builders(tables["builders"], BUILDERS_MAX)
     tables |= group_left_out(others, tables, tables["builders"].num_rows)
     facts = newest | {
-        "off": off,
+        "off": {name: resources for name, resources in OPTIONAL.items() if name not in tables},
         "resources": sorted(set(tables["scopes"]["resource"].to_pylist())),
         "listed": tables["builders"].num_rows,
         "left_out": others.num_rows,
@@ -65,15 +67,6 @@ def render_report(run_query: QueryRunner, *, freshness_interval: timedelta | Non
     blocks = {"facts": encode_data(facts)} | dict(_encode_tables(tables))
     page = _fill_template(newest, _count_scopes(tables, others), blocks, sql_files)
     return add_checksum(f"{page}\n".encode(), HTML_TRAILER).decode()
-
-
-def _select_sql_files(run_query: QueryRunner) -> tuple[Sequence[SqlFile], Mapping[str, Sequence[str]]]:
-    """Return the files whose tables the catalog has, and the resources that each of the others needs."""
-    found = {file.name: file for file in load_sql_files("report")}
-    known = set(run_query(found.pop("tables_shown").sql)["name"].to_pylist())
-    shown = [file for file in found.values() if file.name not in OPTIONAL or known.issuperset(file.reads)]
-    off = {name: resources for name, resources in OPTIONAL.items() if name not in {file.name for file in shown}}
-    return shown, off
 
 
 def _encode_tables(tables: Mapping[str, pa.Table]) -> Iterable[tuple[str, str]]:
@@ -135,4 +128,5 @@ def _convert_row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _format_time(value: datetime) -> str:
-    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    """Format a time in UTC; one without a zone is in UTC."""
+    return (value.astimezone(UTC) if value.tzinfo else value).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -96,8 +96,12 @@ class FeedConnection:
         """Compute what `reads` name and derives from a history, unless the connection has it."""
         self._shared.derive_tables(self.con, reads)
 
+    def derive_newest_months(self, reads: Iterable[str], months: int) -> None:
+        """Do the same, but compute of marts by day only the newest months."""
+        self._shared.derive_newest_months(self.con, reads, months)
+
     def derive_sources(self, *folders: str) -> None:
-        """Do the same for what the files of these folders of `sql/` read."""
+        """Compute what the files of these folders of `sql/` read and derives from a history."""
         self._shared.derive_sources(self.con, *folders)
 
     def register_table(self, name: str, table: pa.Table) -> None:
@@ -107,6 +111,14 @@ class FeedConnection:
     def create_temporary_table(self, name: str, query: str) -> None:
         """Create or replace a table from a query, which later queries can read."""
         self._execute_statement(f"create or replace temp table {quote_identifier(name)} as {query}")
+
+    def create_temporary_view(self, name: str, query: str) -> None:
+        """Create or replace a view of a query, which later queries can read."""
+        self._execute_statement(f"create or replace temp view {quote_identifier(name)} as {query}")
+
+    def run_query(self, query: str) -> pa.Table:
+        """Return the rows of one SELECT; raises QueryError, and OutOfMemory for `call_with_memory_fallback`."""
+        return self._shared.run_query(self.con, query)
 
     @contextmanager
     def attach_output_file(self, file: str) -> Generator[None]:

@@ -35,8 +35,8 @@ _SHOWN_SEQ_SQL = "select seq from lake.shows"
 class SharedConnection:
     """A connection to the newest snapshot. Use it in a `with` statement, which closes it.
 
-    It may write only to the folder in which the store builds files: that of the feeds, or a temporary one for S3. With
-    `keeps_parts`, parts of marts are read from the warehouse and written there.
+    It may write only to the folder in which the store builds files: that of the feeds, or a temporary one for S3. It
+    may read what feeds publish. With `keeps_parts`, parts of marts are read from the warehouse and written there.
     """
 
     def __init__(self, store: Store, contracts: Sequence[Contract], *, keeps_parts: bool = False) -> None:
@@ -94,12 +94,13 @@ class SharedConnection:
         derive_tables(con, self._contracts, reads, self.find_kept_parts(con), limited=self._limited)
 
     def derive_sources(self, con: duckdb.DuckDBPyConnection, *folders: str) -> None:
-        """Do the same for what the files of these folders of `sql/` read, for the months that they read."""
+        """Do the same for what the files of these folders of `sql/` read."""
         files = [file for folder in folders for file in list_sql_files(self._contracts, folder)]
-        self.derive_tables(con, [source for file in files if not file.newest_months for source in file.reads])
-        for file in files:
-            if months := file.newest_months:
-                self._limited.update(derive_newest_months(con, self._contracts, file.reads, months))
+        self.derive_tables(con, [source for file in files for source in file.reads])
+
+    def derive_newest_months(self, con: duckdb.DuckDBPyConnection, reads: Iterable[str], months: int) -> None:
+        """Do the same for what `reads` name, but compute of marts by day only so many months."""
+        self._limited.update(derive_newest_months(con, self._contracts, reads, months))
 
     def restrict_source(
         self, con: duckdb.DuckDBPyConnection, query: str, reads: Iterable[str], source: str, condition: str
@@ -122,10 +123,11 @@ class SharedConnection:
         if self._con is None:
             store = self._store
             is_local = store.get_filesystem() is None
-            built = store.resolve_uri(FEEDS_FOLDER) if is_local else tempfile.gettempdir()
+            feeds = store.resolve_uri(FEEDS_FOLDER)
+            folders = [feeds] if is_local else [feeds, tempfile.gettempdir()]  # files of a bucket are only read
             # In a bucket, threads wait for files at the same time.
             options = (f"memory_limit = '{self._memory}'", *_OPTIONS, *((_ONE_THREAD,) if is_local else ()))
-            self._con = connect_as_rendered(store, self._contracts, folders=[built], options=options)
+            self._con = connect_as_rendered(store, self._contracts, folders=folders, options=options)
         return self._con
 
     def find_kept_parts(self, con: duckdb.DuckDBPyConnection) -> KeptParts | None:

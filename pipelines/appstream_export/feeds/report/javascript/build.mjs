@@ -1,18 +1,16 @@
-// Bundles main.jsx with its npm packages into ../page.js, and their licences into ../page.licenses.txt.
-// The first line of the bundle holds the digest of its sources, so that a test without npm can say when it is stale.
+// Bundles a page's entry with its npm packages, and writes their licences beside it: node build.mjs ENTRY OUTPUT.
+// The first line of the bundle names its sources with their digest, so that a test without npm can say when it is stale.
 import { createHash } from "node:crypto";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { build } from "esbuild";
 
-const SOURCES = readdirSync(".").filter((name) => /\.(mjs|js|jsx)$|^package-lock\.json$/.test(name)).sort();
 const ALLOWED = new Set(["0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT"]);
-
-const digest = createHash("sha256");
-for (const name of SOURCES) digest.update(readFileSync(name));
+const [entry, output] = process.argv.slice(2);
 
 const { outputFiles, metafile } = await build({
-  entryPoints: ["main.jsx"],
+  entryPoints: [entry],
+  nodePaths: [resolve("node_modules")], // for entries of other folders
   bundle: true,
   charset: "utf8",
   format: "iife",
@@ -25,16 +23,22 @@ const { outputFiles, metafile } = await build({
   write: false,
 });
 
+const isPackaged = (path) => path.includes("node_modules/");
+const sources = ["build.mjs", "package-lock.json", ...Object.keys(metafile.inputs).filter((path) => !isPackaged(path))].sort();
+const digest = createHash("sha256");
+for (const path of sources) digest.update(readFileSync(path));
+
 // Only packages with a file in the bundle are shipped, so only their licences are.
-const inputs = Object.entries(metafile.outputs).flatMap(([, output]) =>
-  Object.entries(output.inputs).filter(([, part]) => part.bytesInOutput > 0).map(([path]) => path));
-const folders = [...new Set(inputs.map((path) => path.match(/^.*node_modules\/(?:@[^/]+\/)?[^/]+/)?.[0]))];
-const notices = folders.filter(Boolean).sort().map(describeLicense);
+const shipped = Object.values(metafile.outputs).flatMap(({ inputs }) =>
+  Object.entries(inputs).filter(([path, part]) => isPackaged(path) && part.bytesInOutput > 0).map(([path]) => path));
+const folders = [...new Set(shipped.map((path) => path.match(/^.*node_modules\/(?:@[^/]+\/)?[^/]+/)[0]))].sort();
 
 // "</script" ends a script element wherever it stands, in a string of JavaScript too; "<!--" begins a comment there.
 const code = outputFiles[0].text.replaceAll("</script", "<\\/script").replaceAll("<!--", "<\\!--").trimEnd();
-writeFileSync("../page.js", `/* sources: sha256 ${digest.digest("hex")}; licenses: page.licenses.txt */\n${code}\n`);
-writeFileSync("../page.licenses.txt", notices.join(`\n${"-".repeat(80)}\n\n`));
+const licenses = output.replace(/\.js$/, ".licenses.txt");
+const head = `/* sources: sha256 ${digest.digest("hex")} of ${sources.join(", ")}; licenses: page.licenses.txt */`;
+writeFileSync(output, `${head}\n${code}\n`);
+writeFileSync(licenses, folders.map(describeLicense).join(`\n${"-".repeat(80)}\n\n`));
 
 function describeLicense(folder) {
   const { name, version, license } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
