@@ -41,15 +41,24 @@ class KeptParts:
                     self._remove_part(kept)
         return found
 
-    def find_file(self, name: str, month: str, key: str) -> str | None:
-        """Return the path of the whole kept file that derives from what `key` is a digest of; remove all others."""
-        found = None
+    def fetch_file(self, name: str, month: str, key: str, file: Path) -> bool:
+        """Copy the kept file that derives from what `key` is a digest of, and return True; remove all others.
+
+        Return False, without a file, if there is none, if it is damaged, or if another run removes it meanwhile.
+        """
+        is_fetched = False
         for kept in self._list_names(name):
-            if kept[1:3] == (month, key) and self._has_digest(kept):
-                found = build_kept_path(*kept)
+            is_wanted = kept[1:3] == (month, key) and not is_fetched
+            if is_wanted and self._fetch_whole(kept, file):
+                is_fetched = True
             else:
                 self._remove_part(kept)
-        return found
+        return is_fetched
+
+    def remove_files(self, name: str) -> None:
+        """Remove all kept files of a name: none of them is read any more."""
+        for kept in self._list_names(name):
+            self._remove_part(kept)
 
     def write_file(self, name: str, month: str, key: str, file: Path) -> KeptName | None:
         """Keep a copy of a file and return its name; None if another run has committed since.
@@ -84,6 +93,16 @@ class KeptParts:
         """Return whether another run has committed since: that commit may be an erase."""
         head = load_head(self._store)
         return head is None or head.seq != self._seq
+
+    def _fetch_whole(self, kept: KeptName, file: Path) -> bool:
+        """Copy a kept file and return whether the copy is what its name says; remove the copy if not."""
+        with suppress(OSError):
+            self._store.fetch(build_kept_path(*kept), str(file))
+            with file.open("rb") as content:
+                if file_digest(content, "sha256").hexdigest() == kept.sha256:
+                    return True
+        file.unlink(missing_ok=True)
+        return False
 
     def _has_digest(self, kept: KeptName) -> bool:
         with suppress(OSError):
