@@ -62,9 +62,9 @@ def _publish_in_turns(
 
 def _build_history(builders: int, days: int, old: Path, young: Path) -> None:
     """Commit a snapshot for each day, in each of which a hundredth of the builders changed; copy the young one."""
-    store = open_store(str(old), create=True)
+    store, unchanged = open_store(str(old), create=True), {}
     for day in range(days):
-        estate = Estate(builders, hour=24 * day, moment=day)
+        estate = Estate(builders, hour=24 * day, moment=day, unchanged=unchanged)
         estate.commit(store, estate.write(store))
         if day + 1 == YOUNG:
             shutil.copytree(old, young)

@@ -27,6 +27,7 @@ PER_SCOPE = 50  # builders: one full page
 PART = 50_000  # builders: what a sweep spills at once
 REGIONS = 20
 ELEMENTS = {"image_builder_subnets": 2, "image_builder_security_groups": 2, "image_builder_errors": 0.1}
+CHANGING = ("state", "observed_at")  # columns that depend on the hour
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -63,6 +64,8 @@ class Estate:
     """Moment of the states, the hour by default: from moment to moment a hundredth of the builders changes."""
     denied_every: int = 0
     """One scope in so many is denied; none by default."""
+    unchanged: dict[tuple[int, str, str], pa.Array] | None = None
+    """Columns that no hour changes, by part, table and name: for histories of many hours, which share this dict."""
 
     @property
     def scopes(self) -> list[Scope]:
@@ -85,7 +88,8 @@ class Estate:
         moment = self.hour if self.moment is None else self.moment
         for first in range(count):
             numbers = [(scope, n) for scope, numbers in answered[first::count] for n in numbers]
-            yield {table.name: _rows(table, numbers, moment, at(self.hour)) for table in load_contracts()[0].tables}
+            tables = load_contracts()[0].tables
+            yield {t.name: _rows(t, numbers, moment, at(self.hour), self.unchanged, first) for t in tables}
 
     def write(self, store: Store, took: Took | None = None) -> StagedSnapshot:
         """Write the rows as a draft; making them is not timed."""
@@ -120,10 +124,23 @@ def _make_outcome(task: Task, builders: int, when: datetime) -> Outcome:
     )
 
 
-def _rows(table: Table, numbers: list[tuple[Scope, int]], moment: int, when: datetime) -> pa.Table:
-    elements = ELEMENTS.get(table.name, 0) if table.rows_from else 1
+def _rows(
+    table: Table,
+    numbers: list[tuple[Scope, int]],
+    moment: int,
+    when: datetime,
+    unchanged: dict[tuple[int, str, str], pa.Array] | None,
+    part: int,
+) -> pa.Table:
+    elements, known = ELEMENTS.get(table.name, 0) if table.rows_from else 1, {} if unchanged is None else unchanged
     chosen = [(s, n, p) for s, n in numbers for p in range(int(elements) or (n % 10 < elements * 10))]
-    columns = [_column(field, chosen, moment, when) for field in arrow_schema.build_arrow_schema(table)]
+    columns = []
+    for field in arrow_schema.build_arrow_schema(table):
+        place = (part, table.name, field.name)
+        column = known[place] if place in known else _column(field, chosen, moment, when)
+        if unchanged is not None and field.name not in CHANGING:
+            known[place] = column
+        columns.append(column)
     return pa.table(columns, schema=arrow_schema.build_arrow_schema(table))
 
 

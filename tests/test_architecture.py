@@ -27,7 +27,7 @@ FUNCTION_LINES_MAX, FUNCTION_LINES_P90_MAX = 40, 15
 
 VERBS = frozenset(
     """abort accept add advance answer append apply assign assume attach avoid batch bind build cache call chain
-    change check choose classify clear close collect combine commit compare complete compute configure connect
+    change check choose classify clear close collect combine commit compact compare complete compute configure connect
     convert copy count create cycle decide decode delete derive describe diff disable discard discover dispatch drain
     draw drop duplicate enable encode end erase escape estimate evict execute exit expand expire explain
     export extract fail fall fetch fill filter find finish flatten flush format generalize generate get group

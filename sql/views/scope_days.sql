@@ -1,6 +1,7 @@
 -- scope_days: One row per resource, account, region and day (UTC) on which AWS answered completely, by the
 --   last snapshot of each day; snapshots that expire do not change it.
 -- reads: scope_runs_history
+-- kept: resource, account_id, region, observed_at
 -- resource varchar: Resource that was requested.
 -- account_id varchar: AWS account, 12 digits.
 -- region varchar: AWS region.

@@ -1,37 +1,55 @@
-"""Kept parts of marts: whatever happens to a warehouse, with them and without them the rows are the same."""
+"""Histories in kept parts: whatever happens to a warehouse, with them and without them the rows are the same."""
 
 import logging
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from appstream_export.errors import ExportError
-from appstream_export.lake.catalog import SharedConnection
+from appstream_export.errors import ContractError, ExportError
+from appstream_export.lake.catalog import SharedConnection, compaction, derived
 from appstream_export.lake.maintenance import erase_account, expire_snapshots, verify_warehouse
 from appstream_export.lake.storage import KEPT_FOLDER
 from appstream_export.settings import RetentionSettings
 from tests.lake.lakes import A, B, C, Lake, at, builder, failed, filtered, ok
 
-MART = "image_builder_states"
+CHANGES, DAYS = "image_builder_changes_history", "scope_days"
+TABLES = (CHANGES, DAYS, "image_builder_state_spans", "image_builder_lives")
+FOLDERS = (CHANGES, "kept_scope_days")
 STATES = ("RUNNING", "STOPPED", "PENDING", None)
 POLICY = RetentionSettings(hourly_days=1, daily_days=20, monthly_months=3)
 DAY = 24.0
+Rows = dict[str, list[tuple[object, ...]]]
 
 
-def derive(lake: Lake, *, keeps_parts: bool) -> list[tuple[object, ...]]:
-    """Rows of the mart as a publisher derives them."""
+@pytest.fixture(autouse=True)
+def _small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "GROUP_SIZES", (4, 2))
+
+
+def derive(lake: Lake, *, keeps_parts: bool) -> Rows:
+    """Rows as a publisher reads and derives them."""
     shared = SharedConnection(lake.store, lake.contracts, keeps_parts=keeps_parts)
     with shared, shared.open_newest() as con:
-        shared.derive_tables(con, [MART])
-        return con.execute(f"select * from {MART} order by all").fetchall()
+        shared.derive_tables(con, TABLES)
+        return {name: con.execute(f"select * from {name} order by all").fetchall() for name in TABLES}
 
 
-def list_parts(lake: Lake) -> list[str]:
-    """Paths of all kept parts."""
-    return [stored.path for stored in lake.store.list_all() if stored.path.startswith(f"{KEPT_FOLDER}/")]
+def read(lake: Lake) -> Rows:
+    """Rows as a reader of the catalog reads them, from the files of all snapshots."""
+    lake.reopen()
+    return {name: lake.sql(f"select * from {name} order by all") for name in TABLES}
+
+
+def list_parts(lake: Lake, folder: str = "") -> list[str]:
+    """Paths of all kept parts, or of those in a folder."""
+    return [stored.path for stored in lake.store.list_all() if stored.path.startswith(f"{KEPT_FOLDER}/{folder}")]
 
 
 def run_history(folder: Path, seed: int, steps: int) -> tuple[int, int]:
@@ -59,49 +77,64 @@ def run_history(folder: Path, seed: int, steps: int) -> tuple[int, int]:
 
     commit()
     for _ in range(steps):
-        hour += chance.choice((1, DAY, 9 * DAY, 25 * DAY))
+        hour += chance.choice((1, 1, 1, DAY, DAY, 9 * DAY, 25 * DAY))
         try:
             chance.choices((commit, expire, erase), (8, 1, 1))[0]()
         except ExportError:  # nothing to erase, or nothing committed
             continue
-        lake.reopen()
-        expected = lake.sql(f"select * from {MART} order by all")
-        assert derive(lake, keeps_parts=True) == expected, (seed, hour)
-        rows, parts = rows + len(expected), max(parts, len(list_parts(lake)))
+        expected = read(lake)
+        for number in range(2):  # parts are written, then read
+            assert derive(lake, keeps_parts=True) == expected, (seed, hour, number)
+        rows, parts = rows + sum(map(len, expected.values())), max(parts, len(list_parts(lake)))
     return rows, parts
 
 
 def test_rows_are_the_same_with_kept_parts_after_any_history(tmp_path: Path) -> None:
-    rows, parts = run_history(tmp_path, seed=21, steps=8)
+    rows, parts = run_history(tmp_path, seed=21, steps=10)
 
-    assert rows > 30
-    assert parts > 0
+    assert rows > 200
+    assert parts > 1
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(2, 42))
 def test_rows_are_the_same_with_kept_parts_after_many_histories(tmp_path: Path, seed: int) -> None:
-    run_history(tmp_path, seed, steps=30)
+    rows, parts = run_history(tmp_path, seed, steps=30)
+    logging.getLogger(__name__).info("seed %d: %d rows compared, at most %d parts", seed, rows, parts)
+
+
+def answers(number: int) -> tuple[Any, ...]:
+    """A builder whose state changes each time, and one of the account that an erase removes."""
+    state = ("RUNNING", "STOPPED")[number % 2]
+    return ok(A, builder("a", state=state)), ok(C, builder("secret-builder-name", state=state))
 
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    """Snapshots of three months."""
+    """Two snapshots in each of three months."""
     lake = Lake(tmp_path / "warehouse")
-    for month in range(3):
-        lake.commit_at(month * 31 * DAY, ok(A, builder("a", state="RUNNING")), ok(C, builder("secret-builder-name")))
+    for number, day in enumerate((0, 1, 31, 32, 62, 63)):
+        lake.commit_at(day * DAY, *answers(number))
     return lake
 
 
-def test_a_day_on_which_nothing_changed_writes_no_part(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
-    rows, parts = derive(lake, keeps_parts=True), list_parts(lake)
-    assert [path.split("/")[2][:7] for path in parts] == ["2026-01", "2026-02"]
+def test_past_months_and_groups_of_the_newest_one_are_kept(lake: Lake) -> None:
+    assert derive(lake, keeps_parts=True) == read(lake)
 
-    with caplog.at_level(logging.DEBUG, "appstream_export.lake.catalog.derived"):
-        lake.commit_at(63 * DAY, ok(A, builder("a", state="RUNNING")), ok(C, builder("secret-builder-name")))
-        assert len(derive(lake, keeps_parts=True)) == len(rows) + 2
-    assert [record.getMessage() for record in caplog.records if "kept for later" in record.getMessage()] == []
-    assert list_parts(lake) == parts
+    months = {folder: [path.split("/")[2][:7] for path in list_parts(lake, folder)] for folder in FOLDERS}
+    # The newest day may still be followed by another snapshot.
+    assert months == {CHANGES: ["2026-01", "2026-02", "2026-03"], "kept_scope_days": ["2026-01", "2026-02"]}
+
+
+def test_a_day_on_which_nothing_changed_writes_no_part(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
+    derive(lake, keeps_parts=True)
+    before = {folder: list_parts(lake, folder) for folder in FOLDERS}
+    lake.commit_at(63.2 * DAY, *answers(5))
+
+    with caplog.at_level(logging.DEBUG, "appstream_export.lake.catalog.compaction"):
+        assert derive(lake, keeps_parts=True) == read(lake)
+    assert [record.getMessage() for record in caplog.records if "compacted" in record.getMessage()] == []
+    assert {folder: list_parts(lake, folder) for folder in FOLDERS} == before
 
 
 def test_a_reader_writes_no_part(lake: Lake) -> None:
@@ -126,6 +159,7 @@ def test_a_damaged_part_is_noted_not_used_and_written_again(lake: Lake) -> None:
 def test_an_erase_removes_all_parts_and_later_ones_derive_from_what_is_left(lake: Lake) -> None:
     derive(lake, keeps_parts=True)
     before = {path: lake.store.read_bytes(path) for path in list_parts(lake)}
+    assert find_name(lake) == {path for path in before if CHANGES in path}
     now = at(round(63 * DAY * 60)) + timedelta(days=2)
     result = erase_account(lake.store, lake.contracts, C[:12], now=now, tool_version="0")
     assert (result.remaining, list_parts(lake)) == ((), [])
@@ -133,39 +167,45 @@ def test_an_erase_removes_all_parts_and_later_ones_derive_from_what_is_left(lake
     for path, content in before.items():  # a publisher of the snapshot before was late
         lake.store.put_if_absent(path, content)
     rows = derive(lake, keeps_parts=True)
-    assert {row[1:] for row in rows} == {("RUNNING", 1)}
+    assert rows == read(lake)
     assert set(before).isdisjoint(list_parts(lake))
+    assert find_name(lake) == set()
 
 
-def test_a_mart_that_reads_what_its_files_lack_is_computed_and_not_kept(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    from dataclasses import replace
+def find_name(lake: Lake) -> set[str]:
+    """Paths of parts with the erased builder's name in a row."""
+    read_part = lambda path: pq.read_table(pa.BufferReader(lake.store.read_bytes(path))).to_pylist()  # noqa: E731
+    return {path for path in list_parts(lake) if "secret-builder-name" in str(read_part(path))}
 
-    from appstream_export.lake.catalog import derived
 
-    rows, known = derive(lake, keeps_parts=False), derived.list_view_files
-    joined = "from image_builders_history where account_name is not null or true"
+def test_parts_of_expired_snapshots_are_removed_and_their_retained_rows_are_read(lake: Lake) -> None:
+    rows, before = derive(lake, keeps_parts=True), list_parts(lake)
+    now = at(round(63 * DAY * 60))
+    expired = expire_snapshots(lake.store, now=now, policy=POLICY, tool_version="0")
+
+    assert derive(lake, keeps_parts=True) == read(lake) == rows
+    assert len(expired.dropped) == 2
+    assert set(before).difference(list_parts(lake)) == {
+        path for path in before if "/2026-01" in path or "/2026-02" in path
+    }
+
+
+def test_a_part_that_cannot_be_written_is_left_out(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
+    rows = derive(lake, keeps_parts=False)
+    folder = Path(lake.store.root, KEPT_FOLDER)
+    folder.write_text("no folder can be made here")
+
+    assert derive(lake, keeps_parts=True) == rows
+    assert "kept: image_builder_changes_history is not kept" in caplog.text
+
+
+def test_a_view_that_reads_more_than_it_keeps_is_refused(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    known, more = derived.list_view_files, "from scope_runs_history where status is not null"
     monkeypatch.setattr(
         derived,
         "list_view_files",
-        lambda c: [replace(v, sql=v.sql.replace("from image_builders_history", joined)) for v in known(c)],
+        lambda c: [replace(v, sql=v.sql.replace("from scope_runs_history", more)) for v in known(c)],
     )
 
-    assert derive(lake, keeps_parts=True) == rows
-    assert list_parts(lake) == []
-    assert "image_builder_states.sql: not kept" in caplog.text
-
-
-def test_another_sql_makes_other_parts(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dataclasses import replace
-
-    from appstream_export.lake.catalog import derived
-
-    derive(lake, keeps_parts=True)
-    before, known = list_parts(lake), derived.list_view_files
-    monkeypatch.setattr(derived, "list_view_files", lambda c: [replace(v, sql=f"{v.sql} ") for v in known(c)])
-    derive(lake, keeps_parts=True)
-
-    assert len(list_parts(lake)) == len(before)
-    assert set(before).isdisjoint(list_parts(lake))
+    with pytest.raises(ContractError, match=r'scope_days\.sql: kept: it reads more than that: .*"status"'):
+        derive(lake, keeps_parts=True)

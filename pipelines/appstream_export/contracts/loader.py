@@ -45,7 +45,7 @@ RESERVED_TABLES = (
         """agent_currency app_block_builder_daily app_block_builder_life_days app_block_builder_state_spans coverage
     dashboard export_runs exposure feed_publication feed_scopes feed_snapshot feed_status image_builder_daily
     image_builder_life_days image_builder_lineage image_builder_lives image_builder_network image_builder_overview
-    image_builder_span_months image_builder_state_spans image_builder_states report running_app_block_builders
+    image_builder_span_months image_builder_state_spans report running_app_block_builders
     running_image_builders scope_days tagged_resources""".split()  # noqa: SIM905
     )
 )

@@ -7,7 +7,8 @@
 -- key: image_builder_key                          feeds: the column that is unique and never null; marts: columns
 -- history: day                                     feeds: the column that [feeds] history_days limits
 -- inputs: image_builder_span_months by month    feeds: what the rows of a month derive from (feeds/parts.py)
--- kept: month                                     marts: the rows of past months are kept (catalog/kept_parts.py)
+-- kept: resource, observed_at                     views, marts: all that they read of the last snapshots of days, which
+                                                   is kept for later (catalog/compaction.py)
 -- newest_months: 2                                 the page: how many months it reads of facts
 -- severity: warn                                   checks: error or warn
 -- feeds: publish                                   checks of severity error: publish feeds nevertheless
@@ -80,8 +81,8 @@ class SqlFile:
     key: str | None = None
     history: str | None = None
     """A feed's column of dates or times, if its rows are of more than the newest snapshot."""
-    is_kept: bool = False
-    """Whether each snapshot's rows of a mart derive from its files alone, so that rows of past months are kept."""
+    kept_columns: tuple[str, ...] = ()
+    """Columns of a view's one history, if it reads only these, of the last snapshot of each day; else none."""
     blocks_feeds: bool = False
     """Whether feeds stay as they are where the check finds rows."""
     replaces: str | None = None
@@ -155,11 +156,12 @@ def _build_sql_file(
     question, key, history, feeds = (words.get(name) for name in ("question", "key", "history", "feeds"))
     if feeds not in (None, FEEDS_PUBLISH):
         raise ContractError(f'{file.name}: feeds "{feeds}" is not {FEEDS_PUBLISH}')
-    if (kept := words.get("kept")) and (kept != "month" or len(reads) != 1 or not reads[0].endswith("_history")):
-        raise ContractError(f'{file.name}: "kept: {kept}" is not "kept: month", or it reads more than one history')
+    kept = tuple(name.strip() for name in words.get("kept", "").split(",") if name.strip())
+    if kept and (len(reads) != 1 or not reads[0].endswith("_history")):
+        raise ContractError(f"{file.name}: kept: it must read one history, and nothing else")
     if (chart := words.get("chart")) and not _CHART.fullmatch(chart):
         raise ContractError(f'{file.name}: chart "{chart}" is not like "usd by day"')
-    blocks, is_kept = severity == "error" and feeds is None, kept is not None
+    blocks = severity == "error" and feeds is None
     return SqlFile(
         file.stem,
         words[file.stem],
@@ -172,7 +174,7 @@ def _build_sql_file(
         place,
         key,
         history,
-        is_kept,
+        kept,
         blocks,
         words.get("replaces"),
         _parse_chart(chart) if chart else None,

@@ -15,7 +15,12 @@ from typing import NamedTuple
 import duckdb
 
 from appstream_export.contracts import Contract
-from appstream_export.lake.catalog.views import render_file_views, render_table_views
+from appstream_export.lake.catalog.views import (
+    FILES_SCHEMA,
+    list_file_views,
+    render_file_views,
+    render_table_views,
+)
 from appstream_export.lake.snapshots import Manifest
 
 _STATEMENT = re.compile(
@@ -77,15 +82,15 @@ def find_altered_objects(
     """
     views = _match_statements(render_table_views(contracts, manifests))
     expected = _build_definitions(views, _normalize_cached_queries(tuple(map(_get_query, views))))
-    found = load_definitions(con, database)
-    over_files = _match_statements(
-        render_file_views(contracts, manifests, lambda path: f"{(root or '').rstrip('/')}/{path}")
-    )
+    found = load_definitions(con, database, with_files=root is not None)
     if root is not None:
+        statements = render_file_views(contracts, manifests, lambda path: f"{root.rstrip('/')}/{path}")
+        over_files = _match_statements(statements)
         expected |= _TABLES | _build_definitions(over_files, _normalize_queries(con, map(_get_query, over_files)))
         return list_different_objects(expected, found)
     # Views over files are created again, so only their names count; one that is not created again would stay.
-    names = {one[:3] for one in _TABLES | _build_definitions(over_files, map(_get_query, over_files))}
+    names = {one[:3] for one in _TABLES}
+    names |= {("view", FILES_SCHEMA, name) for name in list_file_views(contracts, manifests)}
     return list_different_objects(expected, {one for one in found if one[:3] not in names})
 
 
@@ -94,9 +99,14 @@ def list_different_objects(one: set[Definition], other: set[Definition]) -> list
     return sorted({f"{each.schema}.{each.name}".removeprefix("main.") for each in one ^ other})
 
 
-def load_definitions(con: duckdb.DuckDBPyConnection, database: str) -> set[Definition]:
-    """Return all objects of an attached database except schemas, including those that DuckDB hides from listings."""
-    rows = con.execute(_OBJECTS_SQL, {"database": database}).fetchall()
+def load_definitions(con: duckdb.DuckDBPyConnection, database: str, *, with_files: bool = True) -> set[Definition]:
+    """Return all objects of an attached database except schemas, including those that DuckDB hides from listings.
+
+    Without files, views over files have no SQL: it is long.
+    """
+    hidden = "" if with_files else f"case when schema_name = '{FILES_SCHEMA}' then '' else sql end"
+    query = _OBJECTS_SQL.replace("sql from duckdb_views", f"{hidden or 'sql'} from duckdb_views")
+    rows = con.execute(query, {"database": database}).fetchall()
     return {
         Definition(kind, schema, name, parameters, _normalize_stored(sql))
         for kind, schema, name, parameters, sql in rows

@@ -1,30 +1,24 @@
 """Compute what derives from the history once per connection, so that checks, feeds and report share the rows.
 
-As views, a mart's rows would be computed again by each query that reads it, directly or through another view. Marts
-whose header says so are split by month, and parts that later snapshots share are kept in the warehouse.
+As views, a mart's rows would be computed again by each query that reads it, directly or through another view.
 """
 # ruff: noqa: S608 - names and SQL come from checked files of sql/, values are quoted by lake/duckdb.py
 
 import logging
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from hashlib import sha256
 
 import duckdb
 
 from appstream_export.contracts import Contract, SqlFile, list_view_files
-from appstream_export.lake.catalog.kept_parts import KeptParts
-from appstream_export.lake.catalog.views import MACROS
-from appstream_export.lake.duckdb import quote_identifier, quote_literal, translate_duckdb_errors
+from appstream_export.errors import ContractError
+from appstream_export.lake.catalog.compaction import get_kept_view_name
+from appstream_export.lake.catalog.views import HISTORY_SUFFIX
+from appstream_export.lake.duckdb import quote_identifier, translate_duckdb_errors
 
-HISTORY_SUFFIX = "_history"
 MONTHS_SUFFIX = "_span_months"
 """End of the names of views with rows by `month`, of which marts by day derive: each day from its month alone."""
 _TEMPORARY_SQL = "select table_name from duckdb_tables() where temporary"
-_FILE_VIEW_SQL = "select sql from duckdb_views() where schema_name = 'files' and view_name = ?"
-_COMMITS_SQL = """select snapshot_id, strftime(make_timestamp(epoch_us(committed_at)), '%Y-%m') from lake.commits
-where is_retained order by seq"""
-_TABLE_FILE = re.compile(r"(tables/\w+/snapshot_id=(\w+)/[\w-]+\.parquet)")
+_TEMPORARY_VIEW_SQL = "select 1 from duckdb_views() where temporary and view_name = ?"
 _log = logging.getLogger(__name__)
 
 
@@ -32,21 +26,19 @@ def derive_tables(
     con: duckdb.DuckDBPyConnection,
     contracts: Sequence[Contract],
     reads: Iterable[str],
-    kept: KeptParts | None = None,
     limited: set[str] | None = None,
 ) -> list[str]:
     """Compute the views below `reads` that derive from a history, unless the connection has them; return their names.
 
     Each becomes a temporary table, which hides the view of its name. So use only a connection whose snapshot does not
-    change. Parts are read from `kept` and written there. Tables of `limited` are computed again, and leave it. Raises
-    StorageFailed if files cannot be read.
+    change. Tables of `limited` are computed again, and leave it. Raises StorageFailed if files cannot be read.
     """
     views, limited = {view.name: view for view in list_view_files(contracts)}, set() if limited is None else limited
     with translate_duckdb_errors():
         missing = _list_missing(con, views, reads, limited)
         for name in missing:
             _log.debug("derived from the history: %s", name)
-            _derive_table(con, views[name], kept)
+            _derive_table(con, views[name])
             limited.discard(name)
     return missing
 
@@ -108,67 +100,17 @@ def restrict_source(
     return f"with {', '.join(parts)} select * from ({query}\n)"
 
 
-def _derive_table(con: duckdb.DuckDBPyConnection, view: SqlFile, kept: KeptParts | None) -> None:
-    months = _list_months(con, view.reads[0]) if kept and view.is_kept else {}
-    if kept and months:
-        try:
-            return _derive_from_parts(con, view, months, kept)
-        except duckdb.BinderException as error:
-            _log.warning("%s: not kept, it reads more than its history's files: %s", view.place, error)
-    con.execute(f"create or replace temp table {quote_identifier(view.name)} as {view.sql}")
-
-
-def _list_months(con: duckdb.DuckDBPyConnection, history: str) -> dict[str, dict[str, list[str]]]:
-    """Return the files that a history reads, by month and snapshot; none if some hold rows of expired snapshots."""
-    (sql,) = con.execute(_FILE_VIEW_SQL, [history]).fetchone() or ("",)
-    commits = con.execute(_COMMITS_SQL).fetchall()
-    files: dict[str, list[str]] = {}
-    for path, snapshot_id in _TABLE_FILE.findall(sql):
-        files.setdefault(snapshot_id, []).append(path)
-    if not files.keys() <= {snapshot_id for snapshot_id, _ in commits}:
-        return {}
-    months: dict[str, dict[str, list[str]]] = {}
-    for snapshot_id, month in commits:
-        months.setdefault(month, {})[snapshot_id] = sorted(files.get(snapshot_id, ()))
-    return months
-
-
-def _derive_from_parts(
-    con: duckdb.DuckDBPyConnection, view: SqlFile, months: Mapping[str, Mapping[str, list[str]]], kept: KeptParts
-) -> None:
-    """Create the table from kept parts; compute what is missing, and keep it unless it is of the newest month."""
-    table, found, newest = quote_identifier(view.name), set[str](), max(months)
-    keys = {month: _compute_key(view, files) for month, files in months.items() if month != newest}
-    con.execute(f"create temp table {table} as from ({view.sql}\n) limit 0")
-    for month, rows in kept.load_parts(view.name, keys):
-        con.register("kept_part", rows)
-        con.execute(f"insert into {table} by name from kept_part")
-        con.unregister("kept_part")
-        found.add(month)
-    missing = [month for month in months if month not in found]
-    _insert_snapshots(con, view, [snapshot_id for month in missing for snapshot_id in months[month]])
-    for month in (month for month in missing if month != newest):
-        _log.debug("kept for later snapshots: %s of %s", month, view.name)
-        where = f"snapshot_id in ({', '.join(map(quote_literal, months[month]))})"
-        rows = con.sql(f"from {table} where {where} order by all").to_arrow_table()
-        kept.write_part(view.name, month, keys[month], rows)
-    kept.prune_parts(view.name, keys)
-
-
-def _compute_key(view: SqlFile, files: Mapping[str, list[str]]) -> str:
-    """Return a digest of what the rows of a month derive from: SQL, macros, snapshots, and their files."""
-    lines = [*MACROS, view.sql, *(f"{snapshot_id} {' '.join(paths)}" for snapshot_id, paths in sorted(files.items()))]
-    return sha256("\n".join(lines).encode()).hexdigest()
-
-
-def _insert_snapshots(con: duckdb.DuckDBPyConnection, view: SqlFile, snapshot_ids: Sequence[str]) -> None:
-    """Compute the rows of some snapshots: the view's SQL finds its history restricted to them."""
-    history, listed = quote_identifier(view.reads[0]), ", ".join(map(quote_literal, snapshot_ids))
-    [(database,)] = con.execute("select current_database()").fetchall()
-    # The view over files: that of the history joins accounts and scopes, from which a part may not derive.
-    part = f"select * from {quote_identifier(database)}.files.{history} where snapshot_id in ({listed})"
-    query = f"with {history} as ({part}) select * from ({view.sql}\n)"
-    con.execute(f"insert into {quote_identifier(view.name)} {query}")
+def _derive_table(con: duckdb.DuckDBPyConnection, view: SqlFile) -> None:
+    query, source = view.sql, get_kept_view_name(view)
+    if view.kept_columns and con.execute(_TEMPORARY_VIEW_SQL, [source]).fetchall():
+        history = quote_identifier(view.reads[0])
+        query = f"with {history} as (from temp.main.{quote_identifier(source)}) select * from ({view.sql}\n)"
+    try:
+        con.execute(f"create or replace temp table {quote_identifier(view.name)} as {query}")
+    except duckdb.BinderException as error:
+        if query is view.sql:
+            raise
+        raise ContractError(f"{view.place}: kept: it reads more than that: {str(error).splitlines()[0]}") from error
 
 
 def _collect_sources(views: Mapping[str, SqlFile], reads: Iterable[str]) -> set[str]:

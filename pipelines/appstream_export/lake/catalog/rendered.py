@@ -15,6 +15,7 @@ import duckdb
 
 from appstream_export.contracts import Contract
 from appstream_export.errors import StorageFailed
+from appstream_export.lake.catalog.compaction import compact_histories, list_readable_files
 from appstream_export.lake.catalog.connect import has_shows_table, load_existing_history
 from appstream_export.lake.catalog.definitions import find_altered_objects, list_different_objects, load_definitions
 from appstream_export.lake.catalog.file import (
@@ -25,6 +26,7 @@ from appstream_export.lake.catalog.file import (
     resolve_reader_root,
     strip_views_digest,
 )
+from appstream_export.lake.catalog.kept_parts import KeptParts
 from appstream_export.lake.catalog.views import build_commits_query
 from appstream_export.lake.duckdb import lock_to_files, open_duckdb, quote_literal
 from appstream_export.lake.snapshots import Manifest, load_head
@@ -32,12 +34,18 @@ from appstream_export.lake.storage import Store
 
 
 def connect_as_rendered(
-    store: Store, contracts: Sequence[Contract], *, folders: Iterable[str] = (), options: Iterable[str] = ()
+    store: Store,
+    contracts: Sequence[Contract],
+    *,
+    folders: Iterable[str] = (),
+    options: Iterable[str] = (),
+    keeps_parts: bool = False,
 ) -> duckdb.DuckDBPyConnection:
     """Open a locked connection to the head, with views equal to those that this version renders.
 
-    It may read the files that manifests name, and may read and write below `folders`. `options` are settings of DuckDB,
-    such as `threads = 1`. Raises ConfigurationError before the first snapshot.
+    It may read the files that queries of publishers need, and may read and write below `folders`. `options` are
+    settings of DuckDB, such as `threads = 1`. With `keeps_parts`, it reads histories from kept parts (compaction.py),
+    which are written if they are missing. Raises ConfigurationError before the first snapshot.
     """
     while True:
         manifests, con = load_existing_history(store), open_duckdb(store)
@@ -54,7 +62,9 @@ def connect_as_rendered(
             # A new commit, such as an erase, has removed files meanwhile: try again with its history.
     for option in options:
         con.execute(f"set {option}")
-    paths = dict.fromkeys(file.path for manifest in manifests for file in manifest.files)
+    kept = KeptParts(store, manifests[-1].seq) if keeps_parts else None
+    compacted = compact_histories(con, contracts, manifests, kept) if kept else {}
+    paths = list_readable_files(contracts, manifests, compacted)
     root = store.resolve_uri().rstrip("/")
     lock_to_files(con, (f"{root}/{path}" for path in paths), folders=folders)
     return con

@@ -36,7 +36,8 @@ class SharedConnection:
     """A connection to the newest snapshot. Use it in a `with` statement, which closes it.
 
     It may write only to the folder in which the store builds files: that of the feeds, or a temporary one for S3. It
-    may read what feeds publish. With `keeps_parts`, parts of marts are read from the warehouse and written there.
+    may read what feeds publish. With `keeps_parts`, histories are read from kept parts, which are written if they are
+    missing.
     """
 
     def __init__(self, store: Store, contracts: Sequence[Contract], *, keeps_parts: bool = False) -> None:
@@ -91,7 +92,7 @@ class SharedConnection:
 
     def derive_tables(self, con: duckdb.DuckDBPyConnection, reads: Iterable[str]) -> None:
         """Compute what `reads` name and derives from a history, unless the connection has it."""
-        derive_tables(con, self._contracts, reads, self.find_kept_parts(con), limited=self._limited)
+        derive_tables(con, self._contracts, reads, limited=self._limited)
 
     def derive_sources(self, con: duckdb.DuckDBPyConnection, *folders: str) -> None:
         """Do the same for what the files of these folders of `sql/` read."""
@@ -127,7 +128,9 @@ class SharedConnection:
             folders = [feeds] if is_local else [feeds, tempfile.gettempdir()]  # files of a bucket are only read
             # In a bucket, threads wait for files at the same time.
             options = (f"memory_limit = '{self._memory}'", *_OPTIONS, *((_ONE_THREAD,) if is_local else ()))
-            self._con = connect_as_rendered(store, self._contracts, folders=folders, options=options)
+            self._con = connect_as_rendered(
+                store, self._contracts, folders=folders, options=options, keeps_parts=self._keeps_parts
+            )
         return self._con
 
     def find_kept_parts(self, con: duckdb.DuckDBPyConnection) -> KeptParts | None:

@@ -31,6 +31,7 @@ from appstream_export.lake.duckdb import join_identifiers, quote_identifier, quo
 from appstream_export.lake.snapshots import KIND_SWEEP, Manifest, TableFiles, build_scan_query, get_retained_files
 
 FILES_SCHEMA = "files"  # the schema of views that name files
+HISTORY_SUFFIX, AS_OF_SUFFIX = "_history", "_as_of"
 SNAPSHOT_AT = Column("snapshot_at", "timestamp", "When the row's snapshot was committed.")
 # A moment `t` as users write it: a date alone means the end of that day, a time without a zone is in UTC. DuckDB 1.4
 # requires seconds before a zone, so they are added.
@@ -100,7 +101,13 @@ def render_file_views(
     for table in list_snapshot_tables(contracts):
         yield _render_file_view(table.name, build_scan_query(table, _get_newest_files(table, manifests), uri))
     for table in list_catalog_tables(contracts, manifests):
-        yield _render_file_view(f"{table.name}_history", _render_history_source(table, manifests, uri))
+        yield _render_file_view(f"{table.name}{HISTORY_SUFFIX}", _render_history_source(table, manifests, uri))
+
+
+def list_file_views(contracts: Sequence[Contract], manifests: Sequence[Manifest]) -> list[str]:
+    """Return the names of the views that name files."""
+    newest = [table.name for table in list_snapshot_tables(contracts)]
+    return [*newest, *(f"{table.name}{HISTORY_SUFFIX}" for table in list_catalog_tables(contracts, manifests))]
 
 
 def render_table_views(contracts: Sequence[Contract], manifests: Sequence[Manifest]) -> tuple[str, ...]:
@@ -159,11 +166,20 @@ def _render_newest_view(table: Table) -> Iterator[str]:
 
 
 def _render_history_view(table: Table) -> Iterator[str]:
-    columns = build_newest_view(table).columns if table.cumulative else (*build_newest_view(table).columns, SNAPSHOT_AT)
-    past = View(f"{table.name}_history", f"{table.doc} All snapshots.", columns)
+    past = _build_history_view(table)
     yield f"create view {quote_identifier(past.name)} as {_render_view_select(table, past, past=True)}"
     yield _render_as_of_macro(table, past)
     yield from _render_comments(past)
+
+
+def _build_history_view(table: Table) -> View:
+    columns = build_newest_view(table).columns if table.cumulative else (*build_newest_view(table).columns, SNAPSHOT_AT)
+    return View(f"{table.name}{HISTORY_SUFFIX}", f"{table.doc} All snapshots.", columns)
+
+
+def render_history_select(table: Table, source: str) -> str:
+    """Return the SELECT of a table's history, with the rows of `source` in place of those of its files."""
+    return _render_view_select(table, _build_history_view(table), past=True, source=source)
 
 
 def _get_newest_files(table: Table, manifests: Sequence[Manifest]) -> list[TableFiles]:
@@ -178,11 +194,18 @@ def _render_history_source(table: Table, manifests: Sequence[Manifest], uri: Cal
     """
     if table.cumulative:
         return build_scan_query(table, _get_newest_files(table, manifests), uri)
-    own = build_scan_query(
-        table, [files for m in manifests if m.kind == KIND_SWEEP and (files := m.tables.get(table.name))], uri
-    )
-    retained = get_retained_files(manifests).get(table.name)
-    return f"{own} union all {build_scan_query(replace(table, cumulative=True), retained, uri)}" if retained else own
+    own = [files for m in manifests if m.kind == KIND_SWEEP and (files := m.tables.get(table.name))]
+    return render_history_query(table, own, get_retained_files(manifests).get(table.name, []), uri)
+
+
+def render_history_query(
+    table: Table, own: Sequence[TableFiles], collected: Sequence[TableFiles], uri: Callable[[str], str]
+) -> str:
+    """Return a query of rows of snapshots' own files, and of files of which `snapshot_id` is a column."""
+    found = build_scan_query(table, own, uri)
+    if not collected:
+        return found
+    return f"{found} union all {build_scan_query(replace(table, cumulative=True), collected, uri)}"
 
 
 def _find_retired_tables(tables: Sequence[Table], manifests: Sequence[Manifest]) -> list[Table]:
@@ -207,7 +230,7 @@ def render_newest_select(table: Table) -> str:
     return _render_view_select(table, build_newest_view(table), past=False)
 
 
-def _render_view_select(table: Table, view: View, *, past: bool) -> str:
+def _render_view_select(table: Table, view: View, *, past: bool, source: str | None = None) -> str:
     keys = {key.name: _render_join_key(key) for key in table.join_keys}
     names = ", ".join(keys.get(column.name) or _render_column_source(column) for column in view.columns)
     joins, suffix, snapshot = "", ("_history" if past else ""), ("snapshot_id, " if past else "")
@@ -218,7 +241,7 @@ def _render_view_select(table: Table, view: View, *, past: bool) -> str:
         joins += f" left join accounts{suffix} as a using ({snapshot}account_id)"
         run = f"(select * from scope_runs{suffix} where resource = {quote_literal(table.resource)})"
         joins += f" left join {run} as s using ({snapshot}account_id, region)"
-    return f"select {names} from {FILES_SCHEMA}.{quote_identifier(view.name)} as r{joins}"
+    return f"select {names} from {source or f'{FILES_SCHEMA}.{quote_identifier(view.name)}'} as r{joins}"
 
 
 def _render_join_key(key: JoinKey) -> str:
@@ -245,7 +268,7 @@ def _render_as_of_macro(table: Table, past: View) -> str:
         when = f"snapshot_id = ({newest})"
     columns = join_identifiers(column.name for column in past.columns)
     select = f"select {columns} from {quote_identifier(past.name)} where {when}"
-    return f"create macro {quote_identifier(f'{table.name}_as_of')}(t) as table {select}"
+    return f"create macro {quote_identifier(f'{table.name}{AS_OF_SUFFIX}')}(t) as table {select}"
 
 
 def _render_comments(view: View) -> Iterator[str]:

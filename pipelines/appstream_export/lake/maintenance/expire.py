@@ -10,25 +10,22 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import msgspec
-import pyarrow as pa
 
 from appstream_export.contracts import CHANGE_COLUMNS
 from appstream_export.lake.snapshots import (
     KIND_EXPIRE,
     KIND_SWEEP,
     FileEntry,
+    HistoryFile,
     Manifest,
     RewrittenHistory,
     TableFiles,
-    combine_small_parts,
     get_retained_files,
     get_utc_now,
     load_history,
-    open_parquet_file,
-    read_row_groups,
     remove_files_quietly,
     rewrite_history,
-    write_rows,
+    write_history_rows,
 )
 from appstream_export.lake.storage import Store, build_retained_path, translate_storage_errors
 from appstream_export.settings import RetentionSettings
@@ -36,7 +33,6 @@ from appstream_export.settings import RetentionSettings
 RETAINED_FILES_MAX = 12  # a table's retained rows are merged into one file before it has more files
 _CHANGE_COLUMNS = frozenset(column.name for column in CHANGE_COLUMNS)
 _ID = "snapshot_id"
-_ID_FIELD = pa.field(_ID, pa.string(), metadata={"comment": "Snapshot that the row belongs to: a ULID."})
 
 Source = tuple[str | None, FileEntry]
 """The id of the snapshot that the rows belong to (None if it is a column of the file), and the file."""
@@ -184,26 +180,6 @@ def _add_retained_file(
     files = same.files
     if len(files) >= RETAINED_FILES_MAX:
         sources, files = [*((None, file) for file in files), *sources], []
-    return [*others, msgspec.structs.replace(same, files=[*files, _write_retained_file(store, path, sources)])]
-
-
-def _write_retained_file(store: Store, path: str, sources: Sequence[Source]) -> FileEntry:
-    parts = combine_small_parts(part for source in sources for part in _read_parts(store, source))
-    first = next(parts)
-    return write_rows(store, path, first.schema, _chain_parts(first, parts))
-
-
-def _read_parts(store: Store, source: Source) -> Iterator[pa.Table]:
-    snapshot_id, file = source
-    for part in read_row_groups(open_parquet_file(store, file.path)):
-        if snapshot_id is None:
-            yield part
-        else:
-            ids = pa.repeat(pa.scalar(snapshot_id), part.num_rows)
-            yield part.add_column(0, _ID_FIELD, ids)
-
-
-def _chain_parts(first: pa.Table, rest: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    yield first
-    for part in rest:
-        yield part.cast(first.schema)  # column docs may have changed since
+    rows = (HistoryFile(snapshot_id, file.path) for snapshot_id, file in sources)
+    written = write_history_rows(store, path, rows)
+    return [*others, msgspec.structs.replace(same, files=[*files, written])]

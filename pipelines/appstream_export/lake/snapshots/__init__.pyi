@@ -24,9 +24,10 @@ from .manifest import (
     select_history_until as select_history_until,
 )
 from .parquet import (
-    combine_small_parts as combine_small_parts,
+    HistoryFile as HistoryFile,
     open_parquet_file as open_parquet_file,
     read_row_groups as read_row_groups,
+    write_history_rows as write_history_rows,
     write_rows as write_rows,
 )
 from .producer import (

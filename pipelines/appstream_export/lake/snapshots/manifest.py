@@ -62,7 +62,8 @@ class TableFiles(Struct, frozen=True, kw_only=True):
     """A table in one snapshot: its files, and the columns (name: contract type) that all of them have."""
 
     files: list[FileEntry]
-    columns: dict[_Name, _ColumnType]
+    columns: dict[str, str]
+    """Names by `_Name`, types by `_ColumnType`: `_validate_columns` checks them when a manifest is parsed."""
 
     @property
     def rows(self) -> int:
@@ -355,6 +356,8 @@ def _parse_manifest_at(where: str, seq: int, raw: bytes) -> Manifest:
         # First of all: a newer format may have other fields, and would look damaged.
         _reject_newer_format(where, content)
         manifest = msgspec.convert(content, Manifest)
+        for tables in _walk_tables(manifest):
+            _validate_columns(tuple(tables.columns.items()))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ManifestDamaged(f"{where} is damaged: {error}", fix="restore the file from a backup") from error
     # The digest covers the document as it was read, so that an added field is noticed too.
@@ -363,6 +366,22 @@ def _parse_manifest_at(where: str, seq: int, raw: bytes) -> Manifest:
     if flaw := next(_find_flaws(manifest), None):
         raise StorageFailed(f"{where} is damaged: {flaw}", fix=_RESTORE)
     return manifest
+
+
+def _walk_tables(manifest: Manifest) -> Iterator[TableFiles]:
+    yield from manifest.tables.values()
+    for tables in manifest.kept.values():
+        yield from tables
+    for past in manifest.past or ():
+        yield from _walk_tables(past)
+
+
+@lru_cache(
+    maxsize=1024
+)  # all manifests of a release have the same columns, and checking them takes as long as the rest
+def _validate_columns(columns: tuple[tuple[str, str], ...]) -> None:
+    """Raise msgspec.ValidationError if a name or type of a column has another form than that of columns."""
+    msgspec.convert(dict(columns), dict[_Name, _ColumnType])
 
 
 def _find_flaws(manifest: Manifest) -> Iterator[str]:

@@ -1,13 +1,14 @@
 """Parquet files: zstd, sorted rows, small row groups, column docs and page checksums."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from appstream_export.contracts import Table, build_arrow_schema
+from appstream_export.contracts import SNAPSHOT_ID, Table, build_arrow_schema
 from appstream_export.errors import StorageFailed
 from appstream_export.lake.snapshots.epoch import convert_epoch_us
 from appstream_export.lake.snapshots.manifest import FileEntry
@@ -17,6 +18,17 @@ ROW_GROUP_ROWS = 10_240  # five DuckDB vectors; 8,000 to 16,000 measured best fo
 
 BUFFER_BYTES = 256 * 1024
 """Size of the write buffer. Arrow writes page by page, and each write into Python may have to wait for the GIL."""
+
+_ID_FIELD = pa.field(SNAPSHOT_ID.name, pa.string(), metadata={"comment": SNAPSHOT_ID.doc})
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryFile:
+    """A file of a history, the id of the snapshot of its rows (None if it is a column), and columns (None if all)."""
+
+    snapshot_id: str | None
+    path: str
+    columns: tuple[str, ...] | None = None
 
 
 def get_sort_columns(table: Table) -> tuple[str, ...]:
@@ -74,9 +86,35 @@ def build_records(rows: pa.Table) -> list[dict[str, Any]]:
     return found
 
 
-def read_row_groups(file: pq.ParquetFile) -> Iterator[pa.Table]:
-    """Yield the rows of a file, one row group at a time."""
-    return (file.read_row_group(n) for n in range(file.num_row_groups))
+def read_row_groups(file: pq.ParquetFile, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Yield the rows of a file, one row group at a time, with all columns or with these."""
+    return (file.read_row_group(n, columns) for n in range(file.num_row_groups))
+
+
+def write_history_rows(store: Store, path: str, files: Iterable[HistoryFile], target: Store | None = None) -> FileEntry:
+    """Write one file with the rows of files of several snapshots, which have the same columns, and their snapshot ids.
+
+    It is written to `target` if that is another store. Raises OSError or pa.ArrowException if a file is damaged.
+    """
+    parts = combine_small_parts(part for file in files for part in _read_history_rows(store, file))
+    first = next(parts)
+    return write_rows(target or store, path, first.schema, _chain_parts(first, parts))
+
+
+def _read_history_rows(store: Store, file: HistoryFile) -> Iterator[pa.Table]:
+    """Yield the chosen columns of a file's rows, the id of the snapshot first."""
+    for part in read_row_groups(open_parquet_file(store, file.path), file.columns):
+        if file.snapshot_id is None:
+            yield part
+        else:
+            ids = pa.repeat(pa.scalar(file.snapshot_id), part.num_rows)
+            yield part.add_column(0, _ID_FIELD, ids)
+
+
+def _chain_parts(first: pa.Table, rest: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    yield first
+    for part in rest:
+        yield part.cast(first.schema)  # column docs may have changed since
 
 
 def skip_empty_parts(parts: Iterable[pa.Table]) -> Iterator[pa.Table] | None:

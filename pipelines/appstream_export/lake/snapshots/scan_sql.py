@@ -1,7 +1,7 @@
 """SQL over committed files. Columns that older snapshots lack are null, so that every snapshot is readable."""
 # ruff: noqa: S608 - names come from checked contracts, values are quoted by lake/duckdb.py
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from appstream_export.contracts import DUCKDB_TYPES, Column, Table
 from appstream_export.lake.duckdb import quote_identifier, quote_literal
@@ -21,22 +21,31 @@ def build_scan_query(table: Table, sources: Sequence[TableFiles], uri: Callable[
     files = [file.path for source in sources for file in source.files if file.rows]
     if not files:
         return f"select {', '.join(_render_null_column(c) for c in table.columns)} where false"
-    known = _collect_column_types(sources)
+    known = _collect_column_types(kinds := _find_different_columns(sources))
     if not table.cumulative:
         known["snapshot_id"] = {"string"}
     columns = ", ".join(_render_column(column, known.get(column.name, set())) for column in table.columns)
     options = "hive_partitioning = false" if table.cumulative else _HIVE_OPTIONS
     # Columns of different releases differ. By name is slower, since DuckDB opens every file first, so only if needed.
-    if any(source.columns != sources[0].columns for source in sources):
+    if len(kinds) > 1:
         options += ", union_by_name = true"
     paths = ", ".join(quote_literal(uri(path)) for path in files)
     return f"select {columns} from read_parquet([{paths}], {options})"
 
 
-def _collect_column_types(sources: Sequence[TableFiles]) -> dict[str, set[str]]:
-    known: dict[str, set[str]] = {}
+def _find_different_columns(sources: Sequence[TableFiles]) -> list[Mapping[str, str]]:
+    """Return each set of columns once: there are few, however many snapshots there are."""
+    found: list[Mapping[str, str]] = []
     for source in sources:
-        for name, kind in source.columns.items():
+        if source.columns not in found:
+            found.append(source.columns)
+    return found
+
+
+def _collect_column_types(kinds: Sequence[Mapping[str, str]]) -> dict[str, set[str]]:
+    known: dict[str, set[str]] = {}
+    for columns in kinds:
+        for name, kind in columns.items():
             known.setdefault(name, set()).add(kind)
     return known
 
