@@ -13,24 +13,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from appstream_export.contracts import load_contracts
-from appstream_export.errors import ExportError
 from appstream_export.feeds import datapackage, publish_feeds
 from appstream_export.feeds.definitions import limit_history
 from appstream_export.feeds.generations import GenerationStore
 from appstream_export.feeds.star import build_star_feeds
 from appstream_export.feeds.verify import verify_feeds
 from appstream_export.lake.catalog import SharedConnection, open_feed_connection
-from appstream_export.lake.maintenance import erase_account, expire_snapshots
-from appstream_export.settings import FeedsSettings, RetentionSettings
+from appstream_export.lake.maintenance import erase_account
+from appstream_export.settings import FeedsSettings
 from tests.feeds.stars import PRICES, list_files, table
-from tests.lake.lakes import A, B, C, Lake, at, builder, failed, filtered, ok
+from tests.lake.lakes import DAY, A, B, C, Lake, at, builder, live_randomly, ok
 
-DAY = 24.0
 DAYS = "fact_image_builder_day"
 FACTS = [feed.name for feed in build_star_feeds(load_contracts(), ()) if feed.is_in_parts]
-STATES = ("RUNNING", "STOPPED", "PENDING", None)
 STAR = FeedsSettings(versions=("v2",))
-POLICY = RetentionSettings(hourly_days=1, daily_days=20, monthly_months=3)
 
 
 @pytest.fixture
@@ -232,48 +228,16 @@ def test_past_months_are_the_same_files_and_bi_duckdb_begins_with_them(
 
 def run_history(folder: Path, seed: int, steps: int) -> tuple[int, int]:
     """Let a random history happen over months, comparing after each step; return rows compared and parts reused."""
-    chance, lake, hour, rows, reused = random.Random(seed), Lake(folder / f"{seed}"), 0.0, 0, 0  # noqa: S311
-
-    def commit() -> None:
-        given: list[Any] = []
-        for scope in (A, B, C):
-            kinds = ("stream.standard.large", "stream.standard.xlarge")
-            made = [
-                builder(
-                    name, state=chance.choice(STATES), instance_type=chance.choice(kinds[: chance.choice((1, 1, 2))])
-                )
-                for name in "abc"
-                if chance.random() < 0.7
-            ]
-            answered = hour - chance.choice((0, 0, 0, 30)) * DAY - chance.random() / 2  # no two at once
-            minute = round((answered if answered > 0 else hour) * 60)
-            kind = chance.choices(("ok", "filtered", "failed"), (6, 1, 1))[0]
-            if kind == "failed":
-                given.append(failed(scope))
-            else:
-                given.append(ok(scope, *made, minute=minute) if kind == "ok" else filtered(scope, *made[:1]))
-        lake.commit_at(hour, *given, prices=PRICES[: chance.choice((0, 1, 1, 1))])
-
-    def expire() -> None:
-        expire_snapshots(lake.store, now=at(round(hour * 60)), policy=POLICY, tool_version="0")
-
-    def erase() -> None:
-        erase_account(lake.store, lake.contracts, C[:12], now=at(round(hour * 60)), tool_version="0")
-
-    commit()
-    for _ in range(steps):
-        hour += chance.choice((1, DAY, 9 * DAY, 25 * DAY))
-        before = {file.stat().st_ino for name in FACTS for file in list_files(lake, name)} if rows else set()
-        try:
-            chance.choices((commit, expire, erase), (8, 1, 1))[0]()
-        except ExportError:  # nothing to erase, or nothing committed
-            continue
+    lake, rows, reused = Lake(folder / f"{seed}"), 0, 0
+    before: set[int] = set()
+    for hour in live_randomly(lake, random.Random(seed), steps=steps, prices=PRICES):  # noqa: S311
         publish_feeds(lake.store, lake.contracts, STAR)
         for name in FACTS:
             found = load(lake, name)
             assert found == compute(lake, name), (seed, hour, name)
             rows += len(found)
-            reused += sum(file.stat().st_ino in before for file in list_files(lake, name))
+        now = [file.stat().st_ino for name in FACTS for file in list_files(lake, name)]
+        reused, before = reused + sum(file in before for file in now), set(now)
     return rows, reused
 
 

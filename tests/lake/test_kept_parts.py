@@ -2,23 +2,17 @@
 
 import logging
 import random
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from appstream_export.errors import ExportError
 from appstream_export.lake.catalog import SharedConnection
-from appstream_export.lake.maintenance import erase_account, expire_snapshots, verify_warehouse
+from appstream_export.lake.maintenance import erase_account, verify_warehouse
 from appstream_export.lake.storage import KEPT_FOLDER
-from appstream_export.settings import RetentionSettings
-from tests.lake.lakes import A, B, C, Lake, at, builder, failed, filtered, ok
+from tests.lake.lakes import DAY, A, C, Lake, at, builder, live_randomly, ok
 
 MART = "image_builder_states"
-STATES = ("RUNNING", "STOPPED", "PENDING", None)
-POLICY = RetentionSettings(hourly_days=1, daily_days=20, monthly_months=3)
-DAY = 24.0
 
 
 def derive(lake: Lake, *, keeps_parts: bool) -> list[tuple[object, ...]]:
@@ -36,34 +30,8 @@ def list_parts(lake: Lake) -> list[str]:
 
 def run_history(folder: Path, seed: int, steps: int) -> tuple[int, int]:
     """Let a random history happen over months, comparing after each step; return how many rows and parts there were."""
-    chance, lake, hour, rows, parts = random.Random(seed), Lake(folder / f"{seed}"), 0.0, 0, 0  # noqa: S311
-
-    def commit() -> None:
-        answers = []
-        for scope in (A, B, C):
-            made = [builder(name, state=chance.choice(STATES)) for name in "abc" if chance.random() < 0.7]
-            late = round((hour - chance.choice((0, 0, 30 * DAY))) * 60)
-            kinds: list[Callable[[], object]] = [
-                lambda s=scope, m=made, t=late: answers.append(ok(s, *m, minute=max(0, t))),
-                lambda s=scope, m=made: answers.append(filtered(s, *m[:1])),
-                lambda s=scope: answers.append(failed(s)),
-            ]
-            chance.choices(kinds, (6, 1, 1))[0]()
-        lake.commit_at(hour, *answers)
-
-    def expire() -> None:
-        expire_snapshots(lake.store, now=at(round(hour * 60)), policy=POLICY, tool_version="0")
-
-    def erase() -> None:
-        erase_account(lake.store, lake.contracts, C[:12], now=at(round(hour * 60)), tool_version="0")
-
-    commit()
-    for _ in range(steps):
-        hour += chance.choice((1, DAY, 9 * DAY, 25 * DAY))
-        try:
-            chance.choices((commit, expire, erase), (8, 1, 1))[0]()
-        except ExportError:  # nothing to erase, or nothing committed
-            continue
+    lake, rows, parts = Lake(folder / f"{seed}"), 0, 0
+    for hour in live_randomly(lake, random.Random(seed), steps=steps):  # noqa: S311
         lake.reopen()
         expected = lake.sql(f"select * from {MART} order by all")
         assert derive(lake, keeps_parts=True) == expected, (seed, hour)
