@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 import pyarrow as pa
@@ -46,6 +46,7 @@ from appstream_export.feeds.generations import (
     CurrentGeneration,
     GenerationStore,
     get_generation_folder,
+    qualify_feed_name,
 )
 from appstream_export.feeds.odcs import ODCS_FILE, render_data_contract
 from appstream_export.feeds.parts import (
@@ -83,6 +84,14 @@ _REPUBLISH_MAX = 5  # each attempt means that another run committed during the l
 _CSV_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
+class PublishedFeed(NamedTuple):
+    """A feed that is served: its name among those of all versions, its rows, and its file or a pattern of its files."""
+
+    name: str
+    rows: int
+    location: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishResult:
     """Feeds that are served now. `rows` by feed; `problem` is why they are not of the newest snapshot, in one line."""
@@ -93,8 +102,19 @@ class PublishResult:
     problem: str | None
     removed: tuple[str, ...] = ()
     """Old generations of this version that were removed."""
+    version: str
     star: "PublishResult | None" = None
     """The feeds of `feeds/v2` beside those of `feeds/v1`; None if only one version is published."""
+
+    def list_feeds(self) -> list[PublishedFeed]:
+        """Return the feeds of this version, then those of the star."""
+        own = [
+            PublishedFeed(
+                qualify_feed_name(self.version, name), rows, f"{self.place}/{self.current.get_feed_location(name)}"
+            )
+            for name, rows in self.rows.items()
+        ]
+        return [*own, *(self.star.list_feeds() if self.star else ())]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +228,7 @@ def _load_published_version(store: Store, version: str) -> PublishResult | None:
         rows=datapackage.count_feed_rows(generations.load_package(current.name)),
         place=generations.place,
         problem=current.why,
+        version=version,
     )
 
 
@@ -285,6 +306,7 @@ def _write_publication(
         rows={feed.name: publication.count_rows(feed) for feed in publication.feeds},
         place=generations.place,
         problem=publication.why,
+        version=generations.version,
     )
 
 
