@@ -2,15 +2,21 @@
 
 import logging
 import random
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from appstream_export.lake.catalog import SharedConnection
+from appstream_export.lake.catalog.kept_parts import KeptParts
 from appstream_export.lake.maintenance import erase_account, verify_warehouse
+from appstream_export.lake.snapshots import load_head
 from appstream_export.lake.storage import KEPT_FOLDER
+from appstream_export.lake.storage.base import HashingWriter
 from tests.lake.lakes import DAY, A, C, Lake, at, builder, live_randomly, ok
+from tests.lake.stores import Around
 
 MART = "image_builder_states"
 
@@ -103,6 +109,34 @@ def test_an_erase_removes_all_parts_and_later_ones_derive_from_what_is_left(lake
     rows = derive(lake, keeps_parts=True)
     assert {row[1:] for row in rows} == {("RUNNING", 1)}
     assert set(before).isdisjoint(list_parts(lake))
+
+
+class Erasing(Around):
+    """A store in which an erase lands just before a file is copied to it: the erase does not find the file."""
+
+    def __init__(self, lake: Lake) -> None:
+        super().__init__(lake.store)
+        self._lake = lake
+
+    @contextmanager
+    def open_output(self, path: str) -> Generator[HashingWriter]:
+        """Let the erase go first."""
+        now = at(round(63 * DAY * 60)) + timedelta(days=2)
+        erase_account(self._store, self._lake.contracts, C[:12], now=now, tool_version="0")
+        with self._store.open_output(path) as output:
+            yield output
+
+
+def test_a_file_that_is_copied_after_an_erase_that_the_publisher_did_not_see_is_not_kept(lake: Lake, tmp_path: Path) -> None:
+    file, head = tmp_path / "bi.duckdb", load_head(lake.store)
+    file.write_bytes(b"secret-builder-name")
+    assert head is not None
+    for store, kept in ((lake.store, 1), (Erasing(lake), 0)):
+        KeptParts(store, head.seq).write_file("bi_duckdb", "2026-03", "0" * 64, file)
+        assert len(list_parts(lake)) == kept
+    newest = load_head(lake.store)
+    assert newest is not None
+    assert newest.seq > head.seq, "the erase has landed"
 
 
 def test_a_mart_that_reads_what_its_files_lack_is_computed_and_not_kept(

@@ -39,18 +39,21 @@ def write_past(connection: FeedConnection, generations: GenerationStore, plans: 
     kept, newest = connection.kept_parts, connection.as_of.strftime("%Y-%m")
     past = [_list_past_months(connection, plan, newest) for plan in plans]
     if kept is None or not any(past):
-        return
+        return remove_kept_past(connection)
     key = _compute_key(connection, plans, past)
-    found = kept.find_file(_KEPT_NAME, newest, key)
-    if found:
-        kept.store.fetch(found, str(file))
-    else:
+    if not kept.fetch_file(_KEPT_NAME, newest, key, file):
         with connection.attach_output_file(str(file)):
             for plan, months in zip(plans, past, strict=True):
                 _add_months(connection, generations, plan, months)
         kept.write_file(_KEPT_NAME, newest, key, file)
     for plan, months in zip(plans, past, strict=True):
-        plan.filled = frozenset(months)
+        plan.months_in_table = frozenset(months)
+
+
+def remove_kept_past(connection: FeedConnection) -> None:
+    """Remove the kept files with the facts of past months: no publication reads them any more."""
+    if kept := connection.kept_parts:
+        kept.remove_files(_KEPT_NAME)
 
 
 def _list_past_months(connection: FeedConnection, plan: FactPlan, newest: str) -> list[str]:
@@ -77,15 +80,15 @@ def _compute_key(connection: FeedConnection, plans: Sequence[FactPlan], past: Se
 
 def _add_months(connection: FeedConnection, generations: GenerationStore, plan: FactPlan, months: Sequence[str]) -> str:
     """Add the rows of those months that the table lacks, the oldest first."""
-    feed, table, filled = plan.feed, get_feed_table_name(plan.feed.name), plan.filled
-    missing = [month for month in plan.missing if month in months and month not in (filled or ())]
+    feed, table, present = plan.feed, get_feed_table_name(plan.feed.name), plan.months_in_table
+    missing = [month for month in plan.missing if month in months and month not in (present or ())]
     query = f"{render_part_query(connection, feed, missing)}{feed.order}"
-    reused = [part for part in plan.reused if part.month in months and part.month not in (filled or ())]
-    if filled is None:
+    reused = [part for part in plan.reused if part.month in months and part.month not in (present or ())]
+    if present is None:
         create_table(connection, feed, f"from ({query}) limit 0" if reused else query)
     for part in reused:
         for rows in read_part(generations, feed, part):
             connection.insert_rows(table, rows)
-    if missing and (filled is not None or reused):
+    if missing and (present is not None or reused):
         connection.insert_rows(table, query)
     return table

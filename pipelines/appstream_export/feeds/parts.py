@@ -43,7 +43,7 @@ class FactPlan:
     keys: Mapping[str, str]
     reused: Sequence[FactPart]
     missing: Sequence[str]
-    filled: frozenset[str] | None = None
+    months_in_table: frozenset[str] | None = None
     """Months whose rows are in the table; None if there is no table yet."""
 
 

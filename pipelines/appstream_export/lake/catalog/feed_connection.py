@@ -99,7 +99,7 @@ class FeedConnection:
         self._shared.derive_tables(self.con, reads)
 
     def derive_sources(self, *folders: str) -> None:
-        """Do the same for what the files of these folders of `sql/` read."""
+        """Compute what the files of these folders of `sql/` read and derives from a history, unless it is there."""
         self._shared.derive_sources(self.con, *folders)
 
     def register_table(self, name: str, table: pa.Table) -> None:

@@ -28,11 +28,6 @@ class KeptParts:
     def __init__(self, store: Store, seq: int) -> None:
         self._store, self._seq = store, seq
 
-    @property
-    def store(self) -> Store:
-        """The warehouse's store."""
-        return self._store
-
     def load_parts(self, mart: str, keys: Mapping[str, str]) -> Iterator[tuple[str, pa.Table]]:
         """Yield months and their rows: the parts that derive from what `keys`, by month, are digests of.
 
@@ -61,16 +56,24 @@ class KeptParts:
         except OSError as error:
             _log.warning("%s/%s: %s of %s is not kept: %s", self._store.root, KEPT_FOLDER, month, mart, error)
 
-    def find_file(self, name: str, month: str, key: str) -> str | None:
-        """Return the path of the whole kept file that derives from what `key` is a digest of; remove all others."""
-        found = None
+    def fetch_file(self, name: str, month: str, key: str, file: Path) -> bool:
+        """Copy the kept file that derives from what `key` is a digest of, and return True; remove all others.
+
+        Return False, without a file, if there is none, if it is damaged, or if another run removes it meanwhile.
+        """
+        is_fetched = False
         for kept in self._list_names(name):
-            path = build_kept_path(*kept)
-            if kept[1:3] == (month, key) and self._has_digest(path, kept.sha256):
-                found = path
+            is_wanted = kept[1:3] == (month, key) and not is_fetched
+            if is_wanted and self._fetch_whole(kept, file):
+                is_fetched = True
             else:
                 self._remove_part(kept)
-        return found
+        return is_fetched
+
+    def remove_files(self, name: str) -> None:
+        """Remove all kept files of a name: none of them is read any more."""
+        for kept in self._list_names(name):
+            self._remove_part(kept)
 
     def write_file(self, name: str, month: str, key: str, file: Path) -> None:
         """Keep a copy of a DuckDB file, unless another run has committed since. A failure is only logged."""
@@ -94,9 +97,14 @@ class KeptParts:
         head = load_head(self._store)
         return head is None or head.seq != self._seq
 
-    def _has_digest(self, path: str, digest: str) -> bool:
+    def _fetch_whole(self, kept: KeptName, file: Path) -> bool:
+        """Copy a kept file and return whether the copy is what its name says; remove the copy if not."""
         with suppress(OSError):
-            return self._store.compute_digest(path)[1] == digest
+            self._store.fetch(build_kept_path(*kept), str(file))
+            with file.open("rb") as content:
+                if file_digest(content, "sha256").hexdigest() == kept.sha256:
+                    return True
+        file.unlink(missing_ok=True)
         return False
 
     def prune_parts(self, mart: str, keys: Mapping[str, str]) -> None:

@@ -94,7 +94,10 @@ class SharedConnection:
         derive_tables(con, self._contracts, reads, self.find_kept_parts(con), limited=self._limited)
 
     def derive_sources(self, con: duckdb.DuckDBPyConnection, *folders: str) -> None:
-        """Do the same for what the files of these folders of `sql/` read, for the months that they read."""
+        """Compute what the files of these folders of `sql/` read and derives from a history, for the months they read.
+
+        What the connection has is not computed again.
+        """
         files = [file for folder in folders for file in list_sql_files(self._contracts, folder)]
         self.derive_tables(con, [source for file in files if not file.newest_months for source in file.reads])
         for file in files:
