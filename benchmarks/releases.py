@@ -1,7 +1,9 @@
 """An older version of this program, installed from its commit in an environment of its own."""
 
+import io
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 from benchmarks.children import ROOT, Unreachable, run_uv
@@ -15,11 +17,13 @@ def install_release(tree: Path) -> Path:
     Raises Unreachable if the checkout lacks its commit, or its packages cannot be had.
     """
     if not (tree / "uv.lock").exists():
-        packed = subprocess.run(["git", "archive", OLD_COMMIT], cwd=ROOT, check=False, capture_output=True)
+        command = ["git", "archive", OLD_COMMIT]
+        packed = subprocess.run(command, cwd=ROOT, check=False, capture_output=True)  # noqa: S603
         if packed.returncode:
             raise Unreachable(f"this checkout lacks the commit {OLD_COMMIT} of version {OLD}")
         tree.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["tar", "-x", "-C", tree], input=packed.stdout, check=True)
+        with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
+            archive.extractall(tree, filter="data")
     run_uv(
         "sync", "--quiet", "--locked", "--compile-bytecode", "--no-dev", "--python", sys.executable,
         environ={"UV_PROJECT_ENVIRONMENT": str(tree / ".venv")}, root=tree,

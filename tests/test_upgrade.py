@@ -12,7 +12,6 @@ from benchmarks.children import Unreachable
 from benchmarks.releases import OLD, install_release
 from tests.cli.conftest import clean_environment
 
-
 SCOPES = ("111122223333/eu-west-1", "111122223333/us-east-1")
 SETTINGS = """
 warehouse = "warehouse"

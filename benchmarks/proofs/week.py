@@ -20,8 +20,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from appstream_export.emulator import Emulator, make_image_builder
 from benchmarks.children import clean_environment
 from benchmarks.findings import Findings
+from benchmarks.releases import OLD, install_release
 from tests.pings import Pings, serve_pings
-from tests.releases import OLD, install_release
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 HOURS = 4

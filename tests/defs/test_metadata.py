@@ -9,7 +9,7 @@ import pytest
 
 from appstream_export.contracts import load_contract_set, load_contracts
 from appstream_export.defs import specs
-from appstream_export.defs.checks import build_coverage_result
+from appstream_export.defs.checks import build_check_specs, build_coverage_result
 from appstream_export.defs.failed_scopes import build_failed_scopes_table
 from appstream_export.defs.progress import LoggingRunListener
 from appstream_export.run import execute_run
@@ -121,6 +121,7 @@ def test_marts_and_feeds_show_their_sql_without_its_header(assets: dict[str, dg.
     assert len(shown) == sum(asset.group_name in ("marts", "feeds") for asset in assets.values())
     assert shown["agent_currency"].startswith("```sql\nwith dated as (\n")
     assert shown["feeds/coverage"].startswith("```sql\nselect\n")
+    assert shown["feeds/v2/dim_scope"].startswith("```sql\nwith unread as (\n")
 
 
 def test_a_type_has_one_word_in_every_group(assets: dict[str, dg.AssetSpec]) -> None:
@@ -147,3 +148,28 @@ def test_tables_about_aws_have_their_upstreams_and_what_is_read_stands_on_the_le
     assert deps(assets["accounts"]) == {"aws/organizations/accounts", "settings/accounts", "files/account_labels"}
     assert deps(assets["prices"]) == {"files/prices"}
     assert deps(assets["snapshots"]) == {"scope_runs"}
+
+
+def test_feeds_of_both_versions_have_what_they_read_as_upstreams(assets: dict[str, dg.AssetSpec]) -> None:
+    v2 = {name for name in assets if name.startswith("feeds/v2/")}
+
+    assert deps(assets["feeds/image_builders"]) == {"image_builders"}
+    assert deps(assets["feeds/v2/fact_image_builder_day"]) == {"image_builder_life_days", "scope_days"}
+    assert deps(assets["feeds/v2/dim_region"]) == {"image_builder_changes", "image_builders", "scope_runs"}
+    assert deps(assets["feeds/v2/image_builder_subnets"]) == {"image_builder_subnets"}
+    assert deps(assets["feeds/v2/feed_status"]) == v2 - {"feeds/v2/feed_status"}
+
+
+@pytest.mark.parametrize("versions", [("v1",), ("v2",), ("v1", "v2")])
+def test_only_feeds_that_the_settings_publish_are_assets(versions: tuple[str, ...]) -> None:
+    settings = parse_settings(
+        CONFIGURED | {"feeds": {"versions": [*versions], "account_labels": ["team"]}}, Path("appstream-export.toml")
+    )
+    sources = specs.build_asset_sources(load_contracts(), settings)
+    found = {source.key.to_user_string() for source in sources}
+    status = {f"feeds/{'v2/' * (version == 'v2')}feed_status" for version in versions}
+
+    assert {name for name in found if name.endswith("feed_status")} == status
+    assert ("feeds/image_builders" in found, "feeds/v2/dim_account" in found) == ("v1" in versions, "v2" in versions)
+    checks = [spec for spec in build_check_specs(sources) if spec.name == "feeds_are_published"]
+    assert {spec.asset_key.to_user_string() for spec in checks} == status

@@ -110,6 +110,7 @@ def test_tables_marts_feeds_and_sql_are_read_from_a_folder_and_from_a_bucket(rea
     assert names(warehouse.table("image_builder_overview", snapshot_id=read.first)) == ["a"]
     assert names(warehouse.feed("image_builders")) == ["a", "b"]
     assert names(warehouse.feed("image_builders", snapshot_id=read.first)) == ["a"]
+    assert names(warehouse.feed("v2/image_builder_latest", snapshot_id=read.first)) == ["a"]
     assert names(warehouse.relation("image_builders").filter("name = 'b'")) == ["b"]
     assert warehouse.query("select count(*) as n from image_builders where name = ?", ["a"])["n"].to_pylist() == [1]
     with warehouse.connect(snapshot_id=read.first) as con:
@@ -124,6 +125,7 @@ def test_tables_marts_feeds_and_sql_are_read_from_a_folder_and_from_a_bucket(rea
     [
         (["cloud", "image_builders"], duckdb.DuckDBPyRelation),
         (["cloud", "feeds", "image_builders"], Any),
+        (["cloud", "feeds", "v2", "image_builder_latest"], Any),
         (["feeds", "image_builders"], duckdb.DuckDBPyRelation),
     ],
 )
@@ -135,7 +137,12 @@ def test_an_input_is_of_the_snapshot_that_this_run_committed(key: list[str], kin
 
 
 @pytest.mark.parametrize(
-    ("key", "metadata"), [(["bi", "builders"], {"table": "image_builders"}), (["b"], {"feed": "image_builders"})]
+    ("key", "metadata"),
+    [
+        (["bi", "builders"], {"table": "image_builders"}),
+        (["b"], {"feed": "image_builders"}),
+        (["b"], {"feed": "v2/image_builder_latest"}),
+    ],
 )
 def test_an_input_with_a_key_of_the_hosts_own_names_its_table(
     key: list[str], metadata: dict[str, str], in_folder: Read
@@ -161,6 +168,7 @@ def test_an_input_outside_a_run_is_of_the_newest_snapshot(in_folder: Read) -> No
     [
         ("image_bilders", "", Any, 'there is no table "image_bilders"; did you mean "image_builders"?'),
         ("feeds/image_bilders", "", Any, 'there is no feed "image_bilders"; did you mean "image_builders"?'),
+        ("feeds/v2/dim_acount", "", Any, 'there is no feed "dim_acount"; did you mean "dim_account"?'),
         ("image_builders", "01GONE", Any, "snapshot 01GONE is no longer retained; read the newest one, or raise"),
         ("feeds/accounts", "01GONE", Any, "the feeds of snapshot 01GONE are not retained; raise [feeds]"),
         ("accounts", "", list, "input rows: it is annotated as [Any]; use pyarrow.Table or duckdb.DuckDBPyRelation"),

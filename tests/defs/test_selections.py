@@ -151,11 +151,24 @@ def test_a_later_step_sees_the_config_of_the_job_that_dagster_does_not_store_on_
     assert not run.run_config, "or the run itself could be read"
 
 
-@pytest.mark.parametrize(("stage", "is_feed"), [("feeds", True), ("tables", False), (None, True)])
-def test_a_table_under_a_prefix_that_ends_in_feeds_is_a_table(stage: str | None, *, is_feed: bool) -> None:
+@pytest.mark.parametrize(
+    ("key", "stage", "read"),
+    [
+        ("feeds/x", "feeds", ("x", True)),
+        ("feeds/x", "tables", ("x", False)),
+        ("feeds/x", None, ("x", True)),
+        ("ours/feeds/v2/x", "feeds", ("v2/x", True)),
+        ("ours/feeds/v2/x", "tables", ("x", False)),
+        ("ours/feeds/v2/x", None, ("v2/x", True)),
+        ("ours/v2/x", None, ("x", False)),
+    ],
+)
+def test_a_table_under_a_prefix_that_ends_in_feeds_is_a_table(
+    key: str, stage: str | None, read: tuple[str, bool]
+) -> None:
     from appstream_export.defs.reading import _parse_input
 
-    spec = dg.AssetSpec(["feeds", "x"], tags={"stage": stage} if stage else {})
+    spec = dg.AssetSpec(key.split("/"), tags={"stage": stage} if stage else {})
     found: list[tuple[str, bool]] = []
 
     class Manager(TableInputManager):
@@ -167,7 +180,27 @@ def test_a_table_under_a_prefix_that_ends_in_feeds_is_a_table(stage: str | None,
 
     dg.materialize([reader, spec], resources={"warehouse": Manager()})
 
-    assert found == [("x", is_feed)]
+    assert found == [read]
+
+
+@pytest.mark.slow
+def test_a_version_of_the_feeds_that_is_off_has_no_asset_and_the_other_has_its_check(host: Host) -> None:
+    text = host.config.read_text()
+    loaded = export_definitions(host.config)
+    host.config.write_text(f'{text}\n[feeds]\nversions = ["v2"]\n')
+    try:
+        star = host.run("feeds/v2/fact_image_builder_day", "feeds/v2/dim_account")
+        before_reload = loaded.resolve_job_def("republish").execute_in_process(instance=host.instance)
+    finally:
+        host.config.write_text(text)
+    made = [key for key in host.materialized(star) if key.startswith("feeds/")]
+
+    assert star.success
+    assert {"feeds/v2/dim_image_builder", "feeds/v2/feed_status"} <= {*made}
+    assert [key for key in made if not key.startswith("feeds/v2/")] == []
+    assert host.checked(star) == {}, "checks that belong to other assets"
+    assert "feeds/image_builders" not in host.materialized(before_reload), "it is not published any more"
+    assert "feeds/v2/dim_account" in host.materialized(before_reload)
 
 
 HUB, REGION = "123456789012", "eu-west-1"

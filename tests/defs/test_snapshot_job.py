@@ -79,6 +79,10 @@ def test_a_clean_run_makes_everything_passes_its_checks_and_tells_numbers(
     feed = numbers(instance, "feeds/image_builders")
     assert feed["dagster/row_count"] == 2
     assert Path(str(feed["dagster/uri"])).is_file()
+    star, days = (numbers(instance, f"feeds/v2/{name}") for name in ("image_builder_latest", "fact_image_builder_day"))
+    assert (star["dagster/row_count"], Path(str(star["dagster/uri"])).is_file()) == (2, True)
+    assert (days["dagster/row_count"], len([*Path("/").glob(str(days["dagster/uri"])[1:])])) == (2, 1)
+    assert {row.data["column"] for row in days["column_sources"].records} > {"day", "cost_usd_at_least"}
     assert numbers(instance, "image_builder_overview")["dagster/row_count"] == 2
     assert feed["dagster/column_lineage"].deps_by_column["name"] == [dg.TableColumnDep("image_builders", "name")]
 
@@ -258,7 +262,7 @@ def test_feeds_that_cannot_be_published_turn_the_run_red_and_a_reexecution_publi
         assert materialized(red) == ALL - FEEDS
     logged = [entry.dagster_event for entry in instance.all_logs(red.run_id) if entry.dagster_event]
     found = [e.asset_check_evaluation_data for e in logged if e.event_type_value == "ASSET_CHECK_EVALUATION"]
-    assert [check.check_name for check in found if not check.passed] == ["feeds_are_published"]
+    assert [check.check_name for check in found if not check.passed] == ["feeds_are_published"] * 2, "of each version"
     in_the_way.unlink()
     configured.aws.reset_calls()
     with execute(instance, dg.ReexecutionOptions.from_failure(red.run_id, instance)) as green:

@@ -5,6 +5,7 @@ import random
 import shutil
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +14,21 @@ import pyarrow.parquet as pq
 import pytest
 
 from appstream_export.contracts import load_contracts
-from appstream_export.errors import ExportError
 from appstream_export.feeds import datapackage, publish_feeds
 from appstream_export.feeds.definitions import limit_history
 from appstream_export.feeds.generations import GenerationStore
 from appstream_export.feeds.star import build_star_feeds
 from appstream_export.feeds.verify import verify_feeds
 from appstream_export.lake.catalog import SharedConnection, open_feed_connection
-from appstream_export.lake.maintenance import erase_account, expire_snapshots
-from appstream_export.settings import FeedsSettings, RetentionSettings
+from appstream_export.lake.maintenance import erase_account
+from appstream_export.settings import FeedsSettings
 from tests.feeds.stars import PRICES, list_files, table
-from tests.lake.lakes import A, B, C, Lake, at, builder, failed, filtered, ok
+from tests.lake.lakes import DAY, A, B, C, Lake, at, builder, live_randomly, ok
+from tests.lake.stores import Around
 
-DAY = 24.0
 DAYS = "fact_image_builder_day"
 FACTS = [feed.name for feed in build_star_feeds(load_contracts(), ()) if feed.is_in_parts]
-STATES = ("RUNNING", "STOPPED", "PENDING", None)
 STAR = FeedsSettings(versions=("v2",))
-POLICY = RetentionSettings(hourly_days=1, daily_days=20, monthly_months=3)
 
 
 @pytest.fixture
@@ -182,7 +180,9 @@ def test_a_damaged_part_is_written_again(lake: Lake, caplog: pytest.LogCaptureFi
 
 
 def test_erased_rows_are_in_no_part_and_the_same_search_finds_them_before(lake: Lake) -> None:
-    assert find_name(lake) >= {"bi.duckdb", f"{DAYS}.2026-01.parquet", f"{DAYS}.2026-02.parquet"}
+    kept = {path.rpartition("/")[2] for path in list_kept(lake)}
+    assert kept
+    assert find_name(lake) >= {"bi.duckdb", f"{DAYS}.2026-01.parquet", f"{DAYS}.2026-02.parquet", *kept}
     now = at(round(63 * DAY * 60)) + timedelta(days=2)
     result = erase_account(
         lake.store, lake.contracts, C[:12], now=now, tool_version="0",
@@ -194,10 +194,55 @@ def test_erased_rows_are_in_no_part_and_the_same_search_finds_them_before(lake: 
     assert verify_feeds(lake.store) == []
 
 
+def list_kept(lake: Lake) -> list[str]:
+    """Paths of the kept DuckDB files."""
+    return [stored.path for stored in lake.store.list_all() if stored.path.startswith("kept/bi_duckdb/")]
+
+
+class Vanishing(Around):
+    """A store in which another run removes files just before they are fetched."""
+
+    def fetch(self, path: str, file: str) -> None:
+        """Let the other run go first."""
+        self._store.remove(path)
+        self._store.fetch(path, file)
+
+
+def test_a_kept_file_that_another_run_removes_meanwhile_is_made_again(
+    lake: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = list_kept(lake)
+    lake.store = Vanishing(lake.store)
+
+    assert publish(lake, caplog) == {}
+    assert len(list_kept(lake)) == len(before) == 1
+    assert all(load(lake, name) == compute(lake, name) for name in FACTS)
+
+
+def test_a_damaged_kept_file_is_made_again(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
+    file = Path(lake.store.root, list_kept(lake)[0])
+    file.chmod(0o600)
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+
+    assert publish(lake, caplog) == {}
+    [path] = list_kept(lake)
+    assert sha256(Path(lake.store.root, path).read_bytes()).hexdigest() in path
+    assert all(load(lake, name) == compute(lake, name) for name in FACTS)
+
+
+@pytest.mark.parametrize("settings", [{"versions": ("v1",)}, {"history_days": 1}], ids=["v2 is off", "no past month"])
+def test_kept_files_that_nothing_reads_any_more_are_removed(lake: Lake, settings: dict[str, Any]) -> None:
+    assert len(list_kept(lake)) == 1
+    publish_feeds(lake.store, lake.contracts, FeedsSettings(**settings))
+
+    assert list_kept(lake) == []
+
+
 def find_name(lake: Lake) -> set[str]:
-    """Names of files below feeds/v2 that hold the erased builder's name, in their bytes or in their rows."""
+    """Names of files of feeds/v2 and kept/ that hold the erased builder's name, in their bytes or in their rows."""
     found = set()
-    for file in (f for f in Path(lake.store.root, "feeds/v2").rglob("*") if f.is_file()):
+    folders = (Path(lake.store.root, name) for name in ("feeds/v2", "kept"))
+    for file in (f for folder in folders for f in folder.rglob("*") if f.is_file()):
         is_parquet = file.suffix == ".parquet"
         text = str(pq.read_table(file, partitioning=None).to_pylist()) if is_parquet else file.read_text("latin-1")
         if "secret-builder-name" in text or b"secret-builder-name" in file.read_bytes():
@@ -218,62 +263,30 @@ def test_past_months_are_the_same_files_and_bi_duckdb_begins_with_them(
         lake.commit_at(day * DAY, *answers())
         publish_feeds(lake.store, lake.contracts, STAR)
         if day == 31:
-            kept = [stored.path for stored in lake.store.list_all() if stored.path.startswith("kept/bi_duckdb/")]
+            kept = list_kept(lake)
     generations = GenerationStore(lake.store, file_mode=0o640, version="v2")
     first, *_, before, newest = generations.list_generations()
     parts = [datapackage.parse_parts(generations.load_package(name), "")[DAYS] for name in (first, before, newest)]
 
     assert [[part.month for part in some] for some in parts] == [["2026-01"], *2 * [["2026-01", "2026-02"]]]
     assert [before.file.sha256 == after.file.sha256 for before, after in zip(*parts[1:], strict=True)] == [True, False]
-    assert [s.path for s in lake.store.list_all() if s.path.startswith("kept/bi_duckdb/")] == kept
+    assert list_kept(lake) == kept
     assert len(kept) == 1
     assert verify_feeds(lake.store) == []
 
 
 def run_history(folder: Path, seed: int, steps: int) -> tuple[int, int]:
     """Let a random history happen over months, comparing after each step; return rows compared and parts reused."""
-    chance, lake, hour, rows, reused = random.Random(seed), Lake(folder / f"{seed}"), 0.0, 0, 0  # noqa: S311
-
-    def commit() -> None:
-        given: list[Any] = []
-        for scope in (A, B, C):
-            kinds = ("stream.standard.large", "stream.standard.xlarge")
-            made = [
-                builder(
-                    name, state=chance.choice(STATES), instance_type=chance.choice(kinds[: chance.choice((1, 1, 2))])
-                )
-                for name in "abc"
-                if chance.random() < 0.7
-            ]
-            answered = hour - chance.choice((0, 0, 0, 30)) * DAY - chance.random() / 2  # no two at once
-            minute = round((answered if answered > 0 else hour) * 60)
-            kind = chance.choices(("ok", "filtered", "failed"), (6, 1, 1))[0]
-            if kind == "failed":
-                given.append(failed(scope))
-            else:
-                given.append(ok(scope, *made, minute=minute) if kind == "ok" else filtered(scope, *made[:1]))
-        lake.commit_at(hour, *given, prices=PRICES[: chance.choice((0, 1, 1, 1))])
-
-    def expire() -> None:
-        expire_snapshots(lake.store, now=at(round(hour * 60)), policy=POLICY, tool_version="0")
-
-    def erase() -> None:
-        erase_account(lake.store, lake.contracts, C[:12], now=at(round(hour * 60)), tool_version="0")
-
-    commit()
-    for _ in range(steps):
-        hour += chance.choice((1, DAY, 9 * DAY, 25 * DAY))
-        before = {file.stat().st_ino for name in FACTS for file in list_files(lake, name)} if rows else set()
-        try:
-            chance.choices((commit, expire, erase), (8, 1, 1))[0]()
-        except ExportError:  # nothing to erase, or nothing committed
-            continue
+    lake, rows, reused = Lake(folder / f"{seed}"), 0, 0
+    before: set[int] = set()
+    for hour in live_randomly(lake, random.Random(seed), steps=steps, prices=PRICES):  # noqa: S311
         publish_feeds(lake.store, lake.contracts, STAR)
         for name in FACTS:
             found = load(lake, name)
             assert found == compute(lake, name), (seed, hour, name)
             rows += len(found)
-            reused += sum(file.stat().st_ino in before for file in list_files(lake, name))
+        now = [file.stat().st_ino for name in FACTS for file in list_files(lake, name)]
+        reused, before = reused + sum(file in before for file in now), set(now)
     return rows, reused
 
 

@@ -1,9 +1,10 @@
 """A warehouse under test, fed with answers as the sweep would feed it. Keyword-only, and absent unless named."""
 
+import random
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ from appstream_export.lake.catalog.connect import connect_warehouse, load_existi
 from appstream_export.lake.catalog.file import create_views
 from appstream_export.lake.catalog.query import run_query
 from appstream_export.lake.duckdb import open_duckdb, quote_literal
+from appstream_export.lake.maintenance import erase_account, expire_snapshots
 from appstream_export.lake.snapshots.commit import commit_snapshot
 from appstream_export.lake.snapshots.manifest import Manifest, load_head
 from appstream_export.lake.snapshots.producer import CommitRequest, RunFacts
@@ -27,7 +29,7 @@ from appstream_export.lake.snapshots.staged_snapshot import StagedSnapshot
 from appstream_export.lake.storage import LocalStore, paths
 from appstream_export.lake.storage.factory import open_store
 from appstream_export.model import Outcome, Scope, Task
-from appstream_export.settings import S3Settings
+from appstream_export.settings import RetentionSettings, S3Settings
 from appstream_export.status import Status
 
 EVERYWHERE = pytest.mark.parametrize("lake", ["folder", pytest.param("bucket", marks=pytest.mark.long)], indirect=True)
@@ -38,6 +40,10 @@ EVERYWHERE_IN_CI = pytest.mark.parametrize(
 """The slice of these tests that CI runs in a bucket too."""
 A, B, C = "111122223333/eu-west-1", "111122223333/us-east-1", "444455556666/eu-west-1"
 START = datetime(2026, 1, 2, 12, tzinfo=UTC)
+DAY = 24.0
+_STATES = ("RUNNING", "STOPPED", "PENDING", None)
+_TYPES = ("stream.standard.large", "stream.standard.xlarge")
+_POLICY = RetentionSettings(hourly_days=1, daily_days=20, monthly_months=3)
 
 
 def at(minute: int) -> datetime:
@@ -267,6 +273,46 @@ class Lake:
             for name, found in rows.items()
             if name in known
         }
+
+
+def live_randomly(lake: Lake, chance: random.Random, *, steps: int, prices: Sequence[Any] = ()) -> Iterator[float]:
+    """Let random commits, expiries and erasures of account C happen over months; yield the hour after each of them."""
+    hour = 0.0
+
+    def commit() -> None:
+        lake.commit_at(hour, *_draw_answers(chance, hour), prices=prices[: chance.choice((0, 1, 1, 1))])
+
+    def expire() -> None:
+        expire_snapshots(lake.store, now=at(round(hour * 60)), policy=_POLICY, tool_version="0")
+
+    def erase() -> None:
+        erase_account(lake.store, lake.contracts, C[:12], now=at(round(hour * 60)), tool_version="0")
+
+    commit()
+    for _ in range(steps):
+        hour += chance.choice((1, DAY, 9 * DAY, 25 * DAY))
+        try:
+            chance.choices((commit, expire, erase), (8, 1, 1))[0]()
+        except ExportError:  # nothing to erase, or nothing committed
+            continue
+        yield hour
+
+
+def _draw_answers(chance: random.Random, hour: float) -> Iterator[Answer]:
+    """Yield an answer of each scope: builders in any state, perhaps late, a part, or a failure."""
+    for scope in (A, B, C):
+        made = [
+            builder(name, state=chance.choice(_STATES), instance_type=chance.choice(_TYPES[: chance.choice((1, 1, 2))]))
+            for name in "abc"
+            if chance.random() < 0.7
+        ]
+        answered = hour - chance.choice((0, 0, 0, 30)) * DAY - chance.random() / 2  # no two at once
+        minute = round((answered if answered > 0 else hour) * 60)
+        kind = chance.choices(("ok", "filtered", "failed"), (6, 1, 1))[0]
+        if kind == "failed":
+            yield failed(scope)
+        else:
+            yield ok(scope, *made, minute=minute) if kind == "ok" else filtered(scope, *made[:1])
 
 
 def bare(table: pa.Table) -> list[Any]:

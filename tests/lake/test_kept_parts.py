@@ -2,7 +2,8 @@
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -12,19 +13,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from appstream_export.errors import ContractError, ExportError
+from appstream_export.errors import ContractError
 from appstream_export.lake.catalog import SharedConnection, compaction, derived
+from appstream_export.lake.catalog.kept_parts import KeptParts
 from appstream_export.lake.maintenance import erase_account, expire_snapshots, verify_warehouse
+from appstream_export.lake.snapshots import load_head
 from appstream_export.lake.storage import KEPT_FOLDER
+from appstream_export.lake.storage.base import HashingWriter
 from appstream_export.settings import RetentionSettings
-from tests.lake.lakes import A, B, C, Lake, at, builder, failed, filtered, ok
+from tests.lake.lakes import DAY, A, C, Lake, at, builder, live_randomly, ok
+from tests.lake.stores import Around
 
 CHANGES, DAYS = "image_builder_changes_history", "scope_days"
 TABLES = (CHANGES, DAYS, "image_builder_state_spans", "image_builder_lives")
 FOLDERS = (CHANGES, "kept_scope_days")
-STATES = ("RUNNING", "STOPPED", "PENDING", None)
 POLICY = RetentionSettings(hourly_days=1, daily_days=20, monthly_months=3)
-DAY = 24.0
 Rows = dict[str, list[tuple[object, ...]]]
 
 
@@ -54,34 +57,8 @@ def list_parts(lake: Lake, folder: str = "") -> list[str]:
 
 def run_history(folder: Path, seed: int, steps: int) -> tuple[int, int]:
     """Let a random history happen over months, comparing after each step; return how many rows and parts there were."""
-    chance, lake, hour, rows, parts = random.Random(seed), Lake(folder / f"{seed}"), 0.0, 0, 0  # noqa: S311
-
-    def commit() -> None:
-        answers = []
-        for scope in (A, B, C):
-            made = [builder(name, state=chance.choice(STATES)) for name in "abc" if chance.random() < 0.7]
-            late = round((hour - chance.choice((0, 0, 30 * DAY))) * 60)
-            kinds: list[Callable[[], object]] = [
-                lambda s=scope, m=made, t=late: answers.append(ok(s, *m, minute=max(0, t))),
-                lambda s=scope, m=made: answers.append(filtered(s, *m[:1])),
-                lambda s=scope: answers.append(failed(s)),
-            ]
-            chance.choices(kinds, (6, 1, 1))[0]()
-        lake.commit_at(hour, *answers)
-
-    def expire() -> None:
-        expire_snapshots(lake.store, now=at(round(hour * 60)), policy=POLICY, tool_version="0")
-
-    def erase() -> None:
-        erase_account(lake.store, lake.contracts, C[:12], now=at(round(hour * 60)), tool_version="0")
-
-    commit()
-    for _ in range(steps):
-        hour += chance.choice((1, 1, 1, DAY, DAY, 9 * DAY, 25 * DAY))
-        try:
-            chance.choices((commit, expire, erase), (8, 1, 1))[0]()
-        except ExportError:  # nothing to erase, or nothing committed
-            continue
+    lake, rows, parts = Lake(folder / f"{seed}"), 0, 0
+    for hour in live_randomly(lake, random.Random(seed), steps=steps):  # noqa: S311
         expected = read(lake)
         for number in range(2):  # parts are written, then read
             assert derive(lake, keeps_parts=True) == expected, (seed, hour, number)
@@ -176,6 +153,36 @@ def find_name(lake: Lake) -> set[str]:
     """Paths of parts with the erased builder's name in a row."""
     read_part = lambda path: pq.read_table(pa.BufferReader(lake.store.read_bytes(path))).to_pylist()  # noqa: E731
     return {path for path in list_parts(lake) if "secret-builder-name" in str(read_part(path))}
+
+
+class Erasing(Around):
+    """A store in which an erase lands just before a file is copied to it: the erase does not find the file."""
+
+    def __init__(self, lake: Lake) -> None:
+        super().__init__(lake.store)
+        self._lake = lake
+
+    @contextmanager
+    def open_output(self, path: str) -> Generator[HashingWriter]:
+        """Let the erase go first."""
+        now = at(round(63 * DAY * 60)) + timedelta(days=2)
+        erase_account(self._store, self._lake.contracts, C[:12], now=now, tool_version="0")
+        with self._store.open_output(path) as output:
+            yield output
+
+
+def test_a_file_that_is_copied_after_an_erase_that_the_publisher_did_not_see_is_not_kept(
+    lake: Lake, tmp_path: Path
+) -> None:
+    file, head = tmp_path / "bi.duckdb", load_head(lake.store)
+    file.write_bytes(b"secret-builder-name")
+    assert head is not None
+    for store, kept in ((lake.store, 1), (Erasing(lake), 0)):
+        KeptParts(store, head.seq).write_file("bi_duckdb", "2026-03", "0" * 64, file)
+        assert len(list_parts(lake)) == kept
+    newest = load_head(lake.store)
+    assert newest is not None
+    assert newest.seq > head.seq, "the erase has landed"
 
 
 def test_parts_of_expired_snapshots_are_removed_and_their_retained_rows_are_read(lake: Lake) -> None:

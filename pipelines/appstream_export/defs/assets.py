@@ -19,6 +19,7 @@ from appstream_export.defs.checks import (
     build_completeness_results,
     explain_failure,
     format_counts,
+    list_published_feeds,
 )
 from appstream_export.defs.context import as_dagster_failure
 from appstream_export.defs.failed_scopes import build_failed_scopes_table
@@ -373,10 +374,10 @@ def _list_materialized_assets(assets: Sequence[AssetSource], result: RunResult) 
         TABLES: True,
         EXPORT: True,
         MARTS: result.is_catalog_published,
-        FEEDS: result.published_feeds is not None and result.feeds_problem is None,
         REPORT: result.is_reported,
     }
-    return (asset for asset in assets if is_made.get(asset.group, False))
+    feeds = list_published_feeds(result) if result.feeds_problem is None else {}
+    return (asset for asset in assets if is_made.get(asset.group, asset.group == FEEDS and asset.name in feeds))
 
 
 def _build_metadata_by_key(
@@ -388,10 +389,8 @@ def _build_metadata_by_key(
         uri = f"{settings.warehouse}/tables/{name}"
         size = sum(file.bytes for file in table.files)
         found[dg.AssetKey(name)] = {"dagster/row_count": table.rows, "dagster/uri": uri, "size_bytes": size}
-    if published := result.published_feeds:
-        for name, rows in published.rows.items():
-            uri = f"{published.place}/{published.current.feeds[name]}"
-            found[build_feed_key(name)] = {"dagster/row_count": rows, "dagster/uri": uri}
+    for name, feed in list_published_feeds(result).items():
+        found[build_feed_key(name)] = {"dagster/row_count": feed.rows, "dagster/uri": feed.location}
     states, marts = _count_states_and_rows(result, contracts, settings, log)
     for name, counts in states.items():
         found[dg.AssetKey(name)] |= {"running": counts.get("RUNNING", 0), "states": format_counts(counts)}

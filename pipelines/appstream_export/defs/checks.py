@@ -10,16 +10,18 @@ import dagster as dg
 from appstream_export.contracts import Contract, SqlFile
 from appstream_export.defs.failed_scopes import NAMED_MAX, build_failed_scopes_table, count_scope_failures
 from appstream_export.defs.specs import AssetSource, build_feed_key
+from appstream_export.feeds import FEED_STATUS, VERSIONS, PublishedFeed, qualify_feed_name
 from appstream_export.lake.catalog import SEVERITY_ERROR, CheckResult, TableCompleteness, UnseenScope
 from appstream_export.run import RunResult
 
 COVERAGE, COMPLETE = "coverage", "complete"
-PUBLISHING_CHECKS: Mapping[str, tuple[dg.AssetKey, str]] = {
-    "catalog_is_published": (dg.AssetKey("snapshots"), "The catalog shows the newest snapshot."),
-    "feeds_are_published": (build_feed_key("feed_status"), "Feeds show the newest snapshot."),
-    "report_is_written": (dg.AssetKey("report"), "The page shows the newest snapshot."),
+_FEED_STATUS_KEYS = tuple(build_feed_key(qualify_feed_name(version, FEED_STATUS)) for version in VERSIONS)
+PUBLISHING_CHECKS: Mapping[str, tuple[Sequence[dg.AssetKey], str]] = {
+    "catalog_is_published": ([dg.AssetKey("snapshots")], "The catalog shows the newest snapshot."),
+    "feeds_are_published": (_FEED_STATUS_KEYS, "Feeds show the newest snapshot."),
+    "report_is_written": ([dg.AssetKey("report")], "The page shows the newest snapshot."),
 }
-"""The asset and the description of each publication check."""
+"""The assets and the description of each publication check."""
 _REEXECUTE_HINT = (
     "The snapshot is committed all the same. Re-execute from failure to request only the failed scopes again."
 )
@@ -39,10 +41,10 @@ def build_check_specs(assets: Sequence[AssetSource]) -> list[dg.AssetCheckSpec]:
     published = [
         dg.AssetCheckSpec(
             name=name,
-            asset=asset,
+            asset=asset.key,
             description=f"{promise} If not, the snapshot is committed all the same; re-execution publishes it.",
         )
-        for name, (asset, promise) in _list_publishing_checks(assets)
+        for name, asset, promise in _list_publishing_checks(assets)
     ]
     return [coverage, *(_build_sql_check_spec(file, key) for file, key in _assign_sql_checks(assets)), *published]
 
@@ -137,21 +139,26 @@ def build_check_results(result: RunResult, assets: Sequence[AssetSource]) -> Ite
     found = {check.name: check for check in result.checks}
     for file, key in _assign_sql_checks(assets):
         yield _build_sql_check_result(file, key, found.get(file.name), result)
-    problems = {
-        "catalog_is_published": result.catalog_problem,
-        "feeds_are_published": result.feeds_problem or (None if result.published_feeds else _PUBLISHING_DISABLED),
-        "report_is_written": result.report_problem or (None if result.is_reported else _PUBLISHING_DISABLED),
-    }
-    for name, (asset, promise) in _list_publishing_checks(assets):
-        problem = problems[name]
+    feeds = list_published_feeds(result)
+    for name, asset, promise in _list_publishing_checks(assets):
+        problem = {
+            "catalog_is_published": result.catalog_problem,
+            "feeds_are_published": result.feeds_problem or (None if asset.name in feeds else _PUBLISHING_DISABLED),
+            "report_is_written": result.report_problem or (None if result.is_reported else _PUBLISHING_DISABLED),
+        }[name]
         is_failure = problem in result.publishing_failures
         yield dg.AssetCheckResult(
             check_name=name,
-            asset_key=asset,
+            asset_key=asset.key,
             passed=problem is None,
             severity=dg.AssetCheckSeverity.ERROR if is_failure else dg.AssetCheckSeverity.WARN,
             description=problem or promise,
         )
+
+
+def list_published_feeds(result: RunResult) -> dict[str, PublishedFeed]:
+    """Return the feeds of all versions that readers see, by the names of their assets."""
+    return {feed.name: feed for feed in result.published_feeds.list_feeds()} if result.published_feeds else {}
 
 
 def build_coverage_result(result: RunResult) -> dg.AssetCheckResult:
@@ -232,10 +239,11 @@ def _summarize_scopes(result: RunResult) -> str:
     return f"{count_scope_failures(result)}, {example}; they retain their last good rows, marked stale."
 
 
-def _list_publishing_checks(assets: Sequence[AssetSource]) -> Iterator[tuple[str, tuple[dg.AssetKey, str]]]:
-    """Return the publication checks whose asset runs publish, each with its asset and description."""
-    keys = {asset.key for asset in assets}
-    return ((name, placed) for name, placed in PUBLISHING_CHECKS.items() if placed[0] in keys)
+def _list_publishing_checks(assets: Sequence[AssetSource]) -> Iterator[tuple[str, AssetSource, str]]:
+    """Yield the publication checks whose asset runs publish, each with its asset and description."""
+    by_key = {asset.key: asset for asset in assets}
+    for name, (keys, promise) in PUBLISHING_CHECKS.items():
+        yield from ((name, by_key[key], promise) for key in keys if key in by_key)
 
 
 def _assign_sql_checks(assets: Sequence[AssetSource]) -> Iterator[tuple[SqlFile, dg.AssetKey]]:

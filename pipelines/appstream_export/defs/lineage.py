@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import dagster as dg
 
 from appstream_export.defs.specs import FEEDS, AssetSource
-from appstream_export.lake.catalog import ColumnTracer, SourceColumn
+from appstream_export.lake.catalog import FEED_SNAPSHOT, FEED_SNAPSHOT_COLUMNS, ColumnTracer, SourceColumn
 
 _STAMPS = frozenset({"snapshot_id", "as_of_utc"})  # the same in all rows of a feed: when it was published
 
@@ -18,7 +18,8 @@ def build_column_lineage(assets: Iterable[AssetSource]) -> dict[dg.AssetKey, dg.
     """
     assets = list(assets)
     by_name = {asset.name: asset for asset in assets if asset.group != FEEDS}
-    tracer = ColumnTracer({name: [column.name for column in asset.columns] for name, asset in by_name.items()})
+    columns = {name: [column.name for column in asset.columns] for name, asset in by_name.items()}
+    tracer = ColumnTracer({**columns, FEED_SNAPSHOT: FEED_SNAPSHOT_COLUMNS})
     found = {
         asset.key: _build_column_deps(asset, tracer.trace_query(asset.key.to_user_string(), asset.sql), by_name)
         for asset in assets

@@ -14,7 +14,7 @@ from pydantic import Field, PrivateAttr
 
 from appstream_export.defs.context import as_dagster_failure, require_warehouse
 from appstream_export.defs.specs import FEEDS, GROUPS
-from appstream_export.feeds import find_served_snapshot_id, load_feed
+from appstream_export.feeds import V1, V2, find_served_snapshot_id, load_feed, qualify_feed_name
 from appstream_export.lake.catalog import (
     connect_unchecked,
     connect_warehouse,
@@ -55,7 +55,10 @@ class WarehouseResource(dg.ConfigurableResource):
             return load_table(settings, name, snapshot_id=snapshot_id, load_contracts=own)
 
     def feed(self, name: str, *, snapshot_id: str | None = None) -> pa.Table:
-        """Return the rows of a feed, as it is served, or as it was published for a snapshot."""
+        """Return the rows of a feed, as it is served, or as it was published for a snapshot.
+
+        Names of feeds of v2 begin with it: `v2/dim_account`.
+        """
         with as_dagster_failure():
             return load_feed(require_warehouse(self._load_settings()), name, snapshot_id=snapshot_id)
 
@@ -97,9 +100,9 @@ class WarehouseResource(dg.ConfigurableResource):
 class TableInputManager(dg.ConfigurableIOManager):
     """Inputs of other assets: tables, marts and feeds, as Arrow, or as a relation if the input is annotated as one.
 
-    The last part of the key is the name of the table; `feeds` before it means the feed. The input's metadata `table` or
-    `feed` names another one. If the current run, or one that it re-executes, materialized the input, its snapshot is
-    read; else the newest one, which all inputs of a step share.
+    The last part of the key is the name of the table; `feeds` before it means the feed, `feeds` and `v2` that of v2.
+    The input's metadata `table` or `feed` names another one. If the current run, or one that it re-executes,
+    materialized the input, its snapshot is read; else the newest one, which all inputs of a step share.
     """
 
     config: str | None = Field(default=None, description=_CONFIG_DOC)
@@ -113,7 +116,7 @@ class TableInputManager(dg.ConfigurableIOManager):
         settings = _load_reading_settings(self.config, self.warehouse)
         store = require_warehouse(settings)
         with as_dagster_failure():
-            snapshot_id = _find_own_snapshot_id(context) or self._share_newest(context, store, is_feed=is_feed)
+            snapshot_id = _find_own_snapshot_id(context) or self._share_newest(context, store, name if is_feed else "")
             context.log.info(f"reading {name} of snapshot {snapshot_id}")
             if is_feed:
                 rows = load_feed(store, name, snapshot_id=snapshot_id)
@@ -128,11 +131,13 @@ class TableInputManager(dg.ConfigurableIOManager):
             allow_retries=False,
         )
 
-    def _share_newest(self, context: dg.InputContext, store: Store, *, is_feed: bool) -> str:
-        """Return the newest snapshot, or the one that an earlier input of the step has read."""
+    def _share_newest(self, context: dg.InputContext, store: Store, feed: str) -> str:
+        """Return the newest snapshot, or that of the feed, or the one that an earlier input of the step has read."""
         step = _find_step(context)
-        key = (step.run_id, step.step.key, step.previous_attempt_count, is_feed) if step else None
-        snapshot_id = self._newest.get(key) or (find_served_snapshot_id if is_feed else find_newest_snapshot_id)(store)
+        key = (step.run_id, step.step.key, step.previous_attempt_count, bool(feed)) if step else None
+        snapshot_id = self._newest.get(key) or (
+            find_served_snapshot_id(store, feed) if feed else find_newest_snapshot_id(store)
+        )
         if key:
             self._newest[key] = snapshot_id
         return snapshot_id
@@ -156,9 +161,12 @@ def _parse_input(context: dg.InputContext) -> tuple[str, bool]:
     for word in ("table", "feed"):
         if word in named:
             return str(named[word]), word == "feed"
-    path, stage = context.asset_key.path, _find_stage(context)
+    *before, name = context.asset_key.path
+    version = before.pop() if before[-1:] == [V2] else V1
+    stage = _find_stage(context)
     # A host's key prefix may end in `feeds` too, so the key decides only where the spec of the asset is unknown.
-    return path[-1], stage == FEEDS if stage else len(path) > 1 and path[-2] == FEEDS
+    is_feed = stage == FEEDS if stage else before[-1:] == [FEEDS]
+    return qualify_feed_name(version, name) if is_feed else name, is_feed
 
 
 def _find_stage(context: dg.InputContext) -> str | None:

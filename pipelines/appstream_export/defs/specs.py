@@ -21,7 +21,13 @@ from appstream_export.contracts import (
     strip_header,
 )
 from appstream_export.defs.sources import ExternalSource, list_external_sources
-from appstream_export.feeds import FEED_STATUS, build_feeds
+from appstream_export.feeds import (
+    FEED_STATUS,
+    VERSIONS,
+    build_version_feeds,
+    include_feed_scopes,
+    qualify_feed_name,
+)
 from appstream_export.lake.catalog import render_newest_select
 from appstream_export.settings import Settings
 
@@ -75,13 +81,13 @@ class AssetSource:
 
     @property
     def key(self) -> dg.AssetKey:
-        """The asset key. Feeds have the names of tables, so their keys have a prefix; those of sources have parts."""
+        """The asset key. Feeds have the names of tables, so their keys have a prefix; sources and v2 have parts."""
         return build_feed_key(self.name) if self.group == FEEDS else dg.AssetKey(self.name.split("/"))
 
 
 def build_feed_key(name: str) -> dg.AssetKey:
-    """Return the asset key of a feed, such as `feeds/image_builders`."""
-    return dg.AssetKey([FEEDS, name])
+    """Return the asset key of a feed, such as `feeds/image_builders` or `feeds/v2/dim_account`."""
+    return dg.AssetKey([FEEDS, *name.split("/")])
 
 
 def build_asset_sources(contracts: Sequence[Contract], settings: Settings) -> list[AssetSource]:
@@ -236,24 +242,20 @@ def _build_mart_sources(contracts: Sequence[Contract], asset_keys: Mapping[str, 
 def _build_feed_sources(
     contracts: Sequence[Contract], settings: Settings, asset_keys: Mapping[str, dg.AssetKey]
 ) -> Iterator[AssetSource]:
-    """Yield the sources of feeds. A feed without an SQL file reads the table of its name; labels come from accounts."""
-    files = {file.name: file for file in list_sql_files(contracts, FEEDS)}
-    labels = settings.feeds.account_labels
-    feeds = build_feeds(contracts, labels)
-    others = tuple(build_feed_key(feed.name) for feed in feeds if feed.name != FEED_STATUS)
-    for feed in feeds:
-        reads = list(files[feed.name].reads if feed.name in files else (feed.name,))
-        if labels and "account_id" in {column.name for column in feed.columns}:
-            reads.append("accounts")
-        yield AssetSource(
-            name=feed.name,
-            group=FEEDS,
-            doc=f"{feed.doc}\n\nKey: `{feed.key}`.",
-            version=feed.sql,
-            columns=feed.columns,
-            reads=others if feed.name == FEED_STATUS else _resolve_asset_keys(reads, asset_keys),
-            sql=feed.sql,
-        )
+    """Yield the sources of the feeds of each version that the settings publish; those of v2 are named `v2/<feed>`."""
+    for version in (version for version in VERSIONS if version in settings.feeds.versions):
+        feeds = [include_feed_scopes(f, contracts) for f in build_version_feeds(version, contracts, settings.feeds)]
+        others = tuple(build_feed_key(qualify_feed_name(version, f.name)) for f in feeds if f.name != FEED_STATUS)
+        for feed in feeds:
+            yield AssetSource(
+                name=qualify_feed_name(version, feed.name),
+                group=FEEDS,
+                doc=f"{feed.doc}\n\nKey: `{feed.key}`.",
+                version=feed.sql,
+                columns=feed.columns,
+                reads=others if feed.name == FEED_STATUS else _resolve_asset_keys(feed.reads, asset_keys),
+                sql=feed.sql,
+            )
 
 
 def _resolve_asset_keys(reads: Iterable[str], asset_keys: Mapping[str, dg.AssetKey]) -> tuple[dg.AssetKey, ...]:

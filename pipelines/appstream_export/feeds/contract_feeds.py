@@ -46,7 +46,7 @@ class Feed:
     sql: str
     foreign_keys: Mapping[str, str] = field(default_factory=dict)
     reads: tuple[str, ...] = ()
-    """Tables and views that `sql` reads, if some of them may be views of `sql/`."""
+    """Tables and views that `sql` reads."""
     history: str | None = None
     """The column of dates or times that `[feeds] history_days` limits; None if all rows are of the newest snapshot."""
     required: frozenset[str] = frozenset()
@@ -151,7 +151,7 @@ def _build_feed(
     columns = [*columns, (AS_OF, "f.as_of_utc"), (SNAPSHOT, "f.snapshot_id")]
     listed = ", ".join(f"{sql} as {quote_identifier(column.name)}" for column, sql in columns)
     query = f"select {listed} from {quote_identifier(source)} as r cross join feed_snapshot as f"
-    return Feed(name, doc, tuple(column for column, _ in columns), key, query, foreign_keys)
+    return Feed(name, doc, tuple(column for column, _ in columns), key, query, foreign_keys, reads=(source,))
 
 
 def _build_item_key_column(contract: Contract) -> Column:

@@ -141,7 +141,7 @@ def add_label_columns(feed: Feed, labels: Mapping[str, str]) -> Feed:
     )
     query = f"select q.*, {selected} from ({feed.sql}\n) as q left join accounts as l on q.account_id = l.account_id"
     added = tuple(Column(n, "VARCHAR", f"Label {label} of the account; null if none.") for n, label in labels.items())
-    return replace(feed, columns=(*feed.columns, *added), sql=query)
+    return replace(feed, columns=(*feed.columns, *added), sql=query, reads=(*feed.reads, "accounts"))
 
 
 def limit_history(feed: Feed, days: int | None) -> Feed:

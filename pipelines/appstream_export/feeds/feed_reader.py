@@ -5,16 +5,18 @@ import pyarrow.parquet as pq
 
 from appstream_export.errors import ConfigurationError, suggest_correction
 from appstream_export.feeds.datapackage import get_feed_name, list_parquet_resources
-from appstream_export.feeds.generations import VERSIONS, GenerationStore
+from appstream_export.feeds.generations import VERSIONS, GenerationStore, split_feed_name
 from appstream_export.lake.storage import Store, translate_storage_errors
 
 
 def load_feed(store: Store, name: str, *, snapshot_id: str | None = None) -> pa.Table:
     """Return the rows of a feed, by default as it is served; with `snapshot_id`, of that snapshot's generation.
 
-    Raises ConfigurationError if there is no such feed, no publication yet, or no such generation any more.
+    A name such as `v2/dim_account` is of that version; others are of v1, or of v2 if settings leave out v1. Raises
+    ConfigurationError if there is no such feed, no publication yet, or no such generation any more.
     """
-    generations = _open_generations(store)
+    version, name = split_feed_name(name)
+    generations = _open_generations(store, version)
     generation = _find_generation(generations, snapshot_id)
     resources = list_parquet_resources(generations.load_package(generation))
     paths = [resource["path"] for resource in resources if get_feed_name(resource) == name]
@@ -26,13 +28,15 @@ def load_feed(store: Store, name: str, *, snapshot_id: str | None = None) -> pa.
         return pa.concat_tables(pq.read_table(pa.BufferReader(f), page_checksum_verification=True) for f in files)
 
 
-def find_served_snapshot_id(store: Store) -> str:
-    """Return the snapshot of the feeds that readers see; raises ConfigurationError before the first publication."""
-    return _open_generations(store).require_current().snapshot_id
+def find_served_snapshot_id(store: Store, name: str) -> str:
+    """Return the snapshot of a feed that readers see; raises ConfigurationError before the first publication."""
+    return _open_generations(store, split_feed_name(name)[0]).require_current().snapshot_id
 
 
-def _open_generations(store: Store) -> GenerationStore:
-    """Return the generations of v1, or those of v2 if settings leave out v1."""
+def _open_generations(store: Store, version: str | None) -> GenerationStore:
+    """Return the generations of a version; without one, of v1, or of v2 if settings leave out v1."""
+    if version:
+        return GenerationStore(store, file_mode=0o600, version=version)
     v1, v2 = (GenerationStore(store, file_mode=0o600, version=version) for version in VERSIONS)
     return v2 if v2.has_current() and not v1.has_current() else v1
 

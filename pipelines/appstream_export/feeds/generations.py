@@ -60,6 +60,12 @@ class CurrentGeneration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         """The name of the generation."""
         return self.generation.rpartition("/")[2]
 
+    def get_feed_location(self, feed: str) -> str:
+        """Return the path of a feed's file, or a pattern of the paths of its parts."""
+        files = self.feeds[feed]
+        whole = f"{self.generation}/{feed}.parquet"
+        return whole if files in (whole, [whole]) else f"{self.generation}/{feed}.*.parquet"
+
     def encode_json(self) -> bytes:
         """Return the content of `current.json`."""
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
@@ -182,6 +188,21 @@ class GenerationStore:
         for stored in sorted(files, key=lambda stored: not stored.path.endswith(f"/{PACKAGE}")):
             self.store.remove(stored.path)
         self.store.remove(f"{self.version}/{_CLAIMS}/{generation}")
+
+
+def qualify_feed_name(version: str, name: str) -> str:
+    """Return the name of a feed among those of all versions: `v2/<feed>`; feeds of v1 have their own name."""
+    return name if version == V1 else f"{version}/{name}"
+
+
+def split_feed_name(name: str) -> tuple[str | None, str]:
+    """Return the version that a feed's name begins with, if any, and the rest of the name.
+
+    >>> split_feed_name("v2/dim_account"), split_feed_name("accounts")
+    (('v2', 'dim_account'), (None, 'accounts'))
+    """
+    version, _, own = name.rpartition("/")
+    return (version, own) if version in VERSIONS else (None, name)
 
 
 def get_generation_folder(generation: str) -> str:

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 import pyarrow as pa
@@ -37,15 +37,17 @@ from appstream_export.feeds.definitions import (
     build_feed_schema,
     limit_history,
 )
-from appstream_export.feeds.fact_tables import create_table, fill_fact, write_past
+from appstream_export.feeds.fact_tables import create_table, fill_fact, remove_kept_past, write_past
 from appstream_export.feeds.generations import (
     FEEDS_DATABASE,
     PACKAGE,
     V1,
+    V2,
     VERSIONS,
     CurrentGeneration,
     GenerationStore,
     get_generation_folder,
+    qualify_feed_name,
 )
 from appstream_export.feeds.odcs import ODCS_FILE, render_data_contract
 from appstream_export.feeds.parts import (
@@ -83,6 +85,14 @@ _REPUBLISH_MAX = 5  # each attempt means that another run committed during the l
 _CSV_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
+class PublishedFeed(NamedTuple):
+    """A feed that is served: its name among those of all versions, its rows, and its file or a pattern of its files."""
+
+    name: str
+    rows: int
+    location: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishResult:
     """Feeds that are served now. `rows` by feed; `problem` is why they are not of the newest snapshot, in one line."""
@@ -96,6 +106,16 @@ class PublishResult:
     """Old generations of this version that were removed."""
     star: "PublishResult | None" = None
     """The feeds of `feeds/v2` beside those of `feeds/v1`; None if only one version is published."""
+
+    def list_feeds(self) -> list[PublishedFeed]:
+        """Return the feeds of this version, then those of the star."""
+        own = [
+            PublishedFeed(
+                qualify_feed_name(self.version, name), rows, f"{self.place}/{self.current.get_feed_location(name)}"
+            )
+            for name, rows in self.rows.items()
+        ]
+        return [*own, *(self.star.list_feeds() if self.star else ())]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +131,7 @@ class _Publication:
     why: str | None = None
     version: str = V1
     is_xlsx: bool = False
-    is_again: bool = False
+    is_republished: bool = False
     """Whether the feeds are those of the served generation."""
     files: dict[str, FileEntry] = field(default_factory=dict)
     """The files that were written, by name."""
@@ -156,29 +176,10 @@ def publish_feeds(
             publish = partial(publish_feeds, clock=clock, check_results=check_results, shared=own)
             return own.call_with_memory_fallback(lambda: publish(store, contracts, settings))
     versions = _open_versions(store, settings)
+    publish_once = partial(_publish_generation, store, versions, contracts, settings, check_results, shared=shared)
     with translate_storage_errors(store):
-        published = None
-        # Publish again if a run committed in the meantime, so that readers end up with the newest snapshot.
-        for _ in range(_REPUBLISH_MAX):
-            try:
-                published, seq = _publish_generation(
-                    store, versions, contracts, settings, check_results, clock(), shared
-                )
-            except _NewerSnapshotServed:
-                continue
-            newest = load_head(store)
-            if newest is None or newest.seq <= seq:
-                break
-        if published is None:
-            raise StorageFailed(
-                f"{store.root}: {_REPUBLISH_MAX} times, another run published newer feeds first; those are served"
-            )
-        erased_seq = get_last_erase_seq(store)
-        removed = [
-            generations.prune(retain=settings.keep_generations, now=clock(), erased_seq=erased_seq)
-            for generations in versions
-        ]
-        _remove_other_versions(store, settings)
+        published = _publish_until_newest(store, lambda: publish_once(now=clock()))
+        removed = _remove_old_feeds(store, versions, settings, clock())
     star = published.star and replace(published.star, removed=tuple(removed[-1]))
     return replace(published, removed=tuple(removed[0]), star=star)
 
@@ -188,9 +189,35 @@ def _open_versions(store: Store, settings: FeedsSettings) -> list[GenerationStor
     return [GenerationStore(store, file_mode=mode, create=True, version=version) for version in versions]
 
 
-def _remove_other_versions(store: Store, settings: FeedsSettings) -> None:
+def _publish_until_newest(store: Store, publish: Callable[[], tuple[PublishResult, int]]) -> PublishResult:
+    """Publish, again if a run committed in the meantime, so that readers end up with the newest snapshot."""
+    published = None
+    for _ in range(_REPUBLISH_MAX):
+        try:
+            published, seq = publish()
+        except _NewerSnapshotServed:
+            continue
+        newest = load_head(store)
+        if newest is None or newest.seq <= seq:
+            break
+    if published is None:
+        raise StorageFailed(
+            f"{store.root}: {_REPUBLISH_MAX} times, another run published newer feeds first; those are served"
+        )
+    return published
+
+
+def _remove_old_feeds(
+    store: Store, versions: Sequence[GenerationStore], settings: FeedsSettings, now: datetime
+) -> list[list[str]]:
+    """Remove old generations, and versions that are off; return the names of the removed generations by version."""
+    erased_seq = get_last_erase_seq(store)
+    removed = [
+        generations.prune(retain=settings.keep_generations, now=now, erased_seq=erased_seq) for generations in versions
+    ]
     for version in {*VERSIONS} - {*settings.versions}:
         GenerationStore(store, file_mode=int(settings.file_mode, 8), version=version).remove_all()
+    return removed
 
 
 def load_published_feeds(store: Store) -> PublishResult | None:
@@ -224,6 +251,7 @@ def _publish_generation(
     contracts: Sequence[Contract],
     settings: FeedsSettings,
     check_results: CheckResultsBySeq,
+    *,
     now: datetime,
     shared: SharedConnection,
 ) -> tuple[PublishResult, int]:
@@ -245,6 +273,8 @@ def _publish_generation(
             connection.set_snapshot(publication.snapshot_id, publication.as_of)
             written.append(_write_publication(connection, generations, publication, is_csv=settings.csv))
             generations.set_current(written[-1].current)
+        if V2 not in settings.versions:
+            remove_kept_past(connection)
         return replace(written[0], star=written[1] if len(written) > 1 else None), connection.seq
 
 
@@ -325,7 +355,7 @@ def _reuse_served_feeds(
             feeds.append(replace(feed, sql=f"select * from {quote_identifier(f'before_{feed.name}')}"))
     return replace(
         publication,
-        is_again=True,
+        is_republished=True,
         feeds=[*feeds, status],
         snapshot_id=current.snapshot_id,
         seq=current.seq,
@@ -346,7 +376,8 @@ def _write_generation(
     """Fill the DuckDB file, write the generation's files from it, then the data package; return its SHA-256."""
     connection.fetch_rows(CREATE_PUBLICATION_SQL)
     plans = _plan_facts(connection, generations, publication)
-    write_past(connection, generations, [*plans.values()], Path(file))
+    if plans:
+        write_past(connection, generations, [*plans.values()], Path(file))
     with connection.attach_output_file(file):
         for feed in publication.feeds:
             if feed.name == FEED_STATUS:
@@ -403,10 +434,10 @@ def _plan_facts(
     for feed in (feed for feed in publication.feeds if feed.is_in_parts):
         before = publication.served_parts.get(feed.name, ())
         keys = {part.month: part.derived_from for part in before}
-        if not publication.is_again:
+        if not publication.is_republished:
             keys = compute_part_keys(connection, feed)
         plan = plan_fact(generations, feed, before, keys)
-        if plan.missing and publication.is_again:
+        if plan.missing and publication.is_republished:
             raise StorageFailed(f"{generations.place}: {feed.name}: {', '.join(plan.missing)} is missing or damaged")
         plans[feed.name] = plan
     return plans

@@ -10,7 +10,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from appstream_export.contracts import STAR_FOLDER, Column, Contract, SqlFile, list_sql_files, load_sql_files
+from appstream_export.contracts import (
+    STAR_FOLDER,
+    Column,
+    Contract,
+    SqlFile,
+    list_sql_files,
+    load_sql_files,
+    strip_header,
+)
 from appstream_export.errors import ContractError, SettingsError
 from appstream_export.feeds.contract_feeds import COVERAGE, Feed, build_contract_feeds
 from appstream_export.feeds.definitions import (
@@ -132,6 +140,15 @@ def render_feed_scopes(contracts: Sequence[Contract]) -> str:
         "select account_id, region, bool_or(is_covered) as is_covered, utc_day(min(first_at)) as first_day,"
         f" utc_day(max(last_at)) as last_day from ({' union all '.join(parts)}) group by account_id, region"
     )
+
+
+def include_feed_scopes(feed: Feed, contracts: Sequence[Contract]) -> Feed:
+    """Return the feed with the query of `feed_scopes` in its own, so that it reads only tables of the warehouse."""
+    if FEED_SCOPES not in feed.reads:
+        return feed
+    query = f"with {FEED_SCOPES} as (\n{render_feed_scopes(contracts)}\n)\nselect * from (\n{strip_header(feed.sql)}\n)"
+    tables = [name for c in contracts for name in (c.item_table.name, f"{c.changes_table.name}_history")]
+    return replace(feed, sql=query, reads=(*feed.reads, "scope_runs", *tables))
 
 
 def _render_scopes_of(table: str, moment: str) -> str:

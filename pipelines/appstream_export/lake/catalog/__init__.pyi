@@ -15,6 +15,8 @@ from .connect import (
     refresh_catalog as refresh_catalog,
 )
 from .feed_connection import (
+    FEED_SNAPSHOT as FEED_SNAPSHOT,
+    FEED_SNAPSHOT_COLUMNS as FEED_SNAPSHOT_COLUMNS,
     FeedConnection as FeedConnection,
     get_feed_table_name as get_feed_table_name,
     get_last_erase_seq as get_last_erase_seq,

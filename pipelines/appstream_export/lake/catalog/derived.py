@@ -46,7 +46,10 @@ def derive_tables(
 def derive_newest_months(
     con: duckdb.DuckDBPyConnection, contracts: Sequence[Contract], reads: Iterable[str], months: int
 ) -> list[str]:
-    """Do the same, but compute of marts by day only the newest months; return the names of those."""
+    """Compute the views below `reads` that derive from a history: of marts by day, only the newest months.
+
+    Return the names of these marts.
+    """
     views = {view.name: view for view in list_view_files(contracts)}
     by_day = {name: source for name in views if (source := _find_months_source(views, name))}
     wanted = _collect_sources(views, reads)

@@ -29,8 +29,10 @@ from appstream_export.lake.snapshots import KIND_SWEEP, convert_epoch_us, find_l
 from appstream_export.lake.storage import Store
 
 BATCH_ROWS = 10_240
+FEED_SNAPSHOT, FEED_SNAPSHOT_COLUMNS = "feed_snapshot", ("snapshot_id", "as_of_utc", "as_of")
+"""A table of one row that queries of feeds may read, and its columns."""
 _SNAPSHOT = f"""
-create or replace temp view feed_snapshot as
+create or replace temp view {FEED_SNAPSHOT} as
 select snapshot_id, utc(committed_at) as as_of_utc, committed_at as as_of
 from snapshots where kind = {quote_literal(KIND_SWEEP)} order by seq desc limit 1"""
 
@@ -71,7 +73,7 @@ class FeedConnection:
         self.snapshot_id, self.as_of = snapshot_id, as_of
         moment = f"timestamptz {quote_literal(as_of.isoformat())}"
         self._execute_statement(
-            "create or replace temp view feed_snapshot as"
+            f"create or replace temp view {FEED_SNAPSHOT} as"
             f" select {quote_literal(snapshot_id)} as snapshot_id, utc({moment}) as as_of_utc, {moment} as as_of"
         )
 
@@ -101,7 +103,7 @@ class FeedConnection:
         self._shared.derive_newest_months(self.con, reads, months)
 
     def derive_sources(self, *folders: str) -> None:
-        """Compute what the files of these folders of `sql/` read and derives from a history."""
+        """Compute what the files of these folders of `sql/` read and derives from a history, unless it is there."""
         self._shared.derive_sources(self.con, *folders)
 
     def register_table(self, name: str, table: pa.Table) -> None:

@@ -95,7 +95,7 @@ class SharedConnection:
         derive_tables(con, self._contracts, reads, limited=self._limited)
 
     def derive_sources(self, con: duckdb.DuckDBPyConnection, *folders: str) -> None:
-        """Do the same for what the files of these folders of `sql/` read."""
+        """Compute what the files of these folders of `sql/` read and derives from a history, unless it is there."""
         files = [file for folder in folders for file in list_sql_files(self._contracts, folder)]
         self.derive_tables(con, [source for file in files for source in file.reads])
 
