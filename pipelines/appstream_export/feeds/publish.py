@@ -30,7 +30,7 @@ from pyarrow import csv
 from appstream_export.contracts import Contract
 from appstream_export.errors import ConfigurationError, ContractError, StorageFailed
 from appstream_export.feeds import datapackage
-from appstream_export.feeds.contract_feeds import Feed
+from appstream_export.feeds.contract_feeds import SCOPE_KEY, Feed
 from appstream_export.feeds.definitions import (
     CREATE_PUBLICATION_SQL,
     FEED_STATUS,
@@ -82,6 +82,7 @@ _NO_CHECK_RESULTS: CheckResultsBySeq = MappingProxyType({})
 DEFAULT_SETTINGS = FeedsSettings()
 _LABEL_IN_USE_SQL = "select 1 from accounts where json_extract_string(labels_json, ?) is not null limit 1"
 _REPUBLISH_MAX = 5  # each attempt means that another run committed during the last one
+_VARYING = frozenset({"name", "arn", "old_value", "new_value", "extra_json"})
 _CSV_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -494,12 +495,19 @@ def _write_parquet(
     connection: FeedConnection, generations: GenerationStore, feed: Feed, query: str, path: str
 ) -> FileEntry:
     kinds, rows = build_feed_schema(feed), 0
+    options = {"use_dictionary": _list_repeating_columns(feed), "write_page_checksum": True}
     with generations.store.open_output(path) as output:
-        with pq.ParquetWriter(output, kinds, compression="snappy", write_page_checksum=True) as writer:
+        with pq.ParquetWriter(output, kinds, compression="snappy", **options) as writer:
             for batch in connection.stream_batches(query):
                 writer.write_table(pa.Table.from_batches([batch]).cast(kinds))
                 rows += batch.num_rows
         return FileEntry(path=path, rows=rows, bytes=output.size, sha256=output.sha256)
+
+
+def _list_repeating_columns(feed: Feed) -> list[str]:
+    """Return the columns that have a value in many rows: for keys and texts, a dictionary costs time and space."""
+    names = (column.name for column in feed.columns)
+    return [name for name in names if name == SCOPE_KEY or not (name.endswith("_key") or name in _VARYING)]
 
 
 def _write_csv(
