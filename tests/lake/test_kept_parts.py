@@ -127,7 +127,9 @@ class Erasing(Around):
             yield output
 
 
-def test_a_file_that_is_copied_after_an_erase_that_the_publisher_did_not_see_is_not_kept(lake: Lake, tmp_path: Path) -> None:
+def test_a_file_that_is_copied_after_an_erase_that_the_publisher_did_not_see_is_not_kept(
+    lake: Lake, tmp_path: Path
+) -> None:
     file, head = tmp_path / "bi.duckdb", load_head(lake.store)
     file.write_bytes(b"secret-builder-name")
     assert head is not None
