@@ -16,11 +16,15 @@
 -- instance_type varchar: Instance size, as last known; null where AWS reports none.
 -- platform varchar: Operating system, as last known; null where AWS reports none.
 -- root_volume_size_gb bigint: Root volume in GB, as last known; null where AWS reports none.
+-- arn varchar: Amazon Resource Name, as last known; null where AWS reports none.
+-- display_name varchar: Name shown to people, as last known; null where AWS reports none.
 -- state varchar: State that was seen last; null where AWS's value could not be read.
 -- first_observed_at timestamptz: The first answer that showed it.
 -- last_observed_at timestamptz: The last answer that showed it.
 -- ended_by varchar: deleted, ended (its scope is no longer read), lost (its rows were lost, and later answers do not
 --   show it), changed (a new life followed at once); null while it lasts.
+-- ended_observed_at timestamptz: The first answer that showed that it was deleted, or its next life; the last answer of
+--   its scope if that is no longer read; null while it lasts, or where it is not known.
 -- is_current boolean: Whether it exists, as far as is known.
 with lives as (
     select
@@ -34,10 +38,13 @@ with lives as (
         any_value(instance_type) as instance_type,
         any_value(platform) as platform,
         any_value(root_volume_size_gb) as root_volume_size_gb,
+        any_value(arn) as arn,
+        any_value(display_name) as display_name,
         arg_max_null(state, first_observed_at) as state,
         min(first_observed_at) as first_observed_at,
         max(last_observed_at) as last_observed_at,
         arg_max_null(ended_by, first_observed_at) as ended_by,
+        arg_max_null(next_observed_at, first_observed_at) as ended_observed_at,
         bool_or(is_current) as is_current
     from image_builder_state_spans
     group by account_id, region, name, life
@@ -87,10 +94,13 @@ every_life as (
         instance_type,
         platform,
         root_volume_size_gb,
+        arn,
+        display_name,
         state,
         first_observed_at,
         last_observed_at,
         ended_by,
+        ended_observed_at,
         is_current
     from lives
     union all
@@ -105,10 +115,13 @@ every_life as (
         null as instance_type,
         null as platform,
         null as root_volume_size_gb,
+        null as arn,
+        null as display_name,
         null as state,
         first_observed_at,
         last_observed_at,
         coalesce(ended_by, case when next_at is null then 'lost' else 'changed' end) as ended_by,
+        null as ended_observed_at,
         false as is_current
     from earlier
 )
@@ -126,9 +139,12 @@ select
     instance_type,
     platform,
     root_volume_size_gb,
+    arn,
+    display_name,
     state,
     first_observed_at,
     last_observed_at,
     ended_by,
+    ended_observed_at,
     is_current
 from every_life

@@ -32,7 +32,10 @@ from appstream_export.feeds.star import build_star_feeds, check_relations
 from appstream_export.feeds.verify import verify_feeds
 from appstream_export.lake.catalog import SharedConnection, open_feed_connection
 from appstream_export.lake.catalog.checks import CheckResult
+from appstream_export.lake.storage import LocalStore
 from appstream_export.settings import FeedsSettings
+from tests.export import Export
+from tests.factories import image_builder
 from tests.feeds.stars import folder, list_files, table
 from tests.lake.lakes import A, B, Lake, builder, ok
 
@@ -240,6 +243,37 @@ def test_tags_are_columns_where_their_resource_is_on() -> None:
 
     for name in ("dim_image_builder", "image_builder_latest", "fleet_latest"):
         assert [c.name for c in feeds[name].columns][-2:] == ["tags_json", "tag_cost_centre"]
+
+
+@pytest.mark.slow
+def test_a_builder_that_is_gone_has_the_arn_and_the_tags_that_were_known_last(export: Export) -> None:
+    export.accounts, export.regions = ("111122223333",), ("eu-west-1",)
+    export.contracts = list(load_contract_set(resources=["image_builders", "tags"]))
+    start = "arn:aws:appstream:eu-west-1:111122223333:image-builder/"
+
+    def run(*names: str, **owners: str | None) -> None:
+        items = [image_builder(name, Arn=f"{start}{name}", DisplayName=f"The {name}") for name in names]
+        export.aws.put(A, *items)
+        for name, owner in owners.items():
+            export.aws.put_tags(A, f"{start}{name}", owner=owner)
+        assert export.run().exit_code == 0
+
+    run("again", "bare", "gone", "lost", "stays", again="me", bare="me", gone="me", lost="me", stays="me")
+    run(bare=None, gone="you")
+    export.aws.remove(A, "again", "bare", "gone", "lost")
+    run(gone=None)
+    run("again", again="you", stays="you")
+    store = LocalStore(Path(export.warehouse))
+    publish_feeds(store, export.contracts, FeedsSettings(versions=("v2",), tags=("owner",)))
+    rows = load_feed(store, "v2/dim_image_builder").to_pylist()
+
+    assert [row["arn"] == f"{start}{row['name']}" for row in rows] == [True] * 6
+    assert {row["display_name"] for row in rows if row["is_current"]} == {"The again", "The stays"}
+    assert {(row["name"], row["life"]): row["tag_owner"] for row in rows} == {
+        ("again", 1): "me", ("again", 2): "you", ("bare", 1): None, ("gone", 1): "you", ("lost", 1): "me",
+        ("stays", 1): "you",
+    }  # fmt: skip
+    assert [row["tags_json"] for row in rows if row["name"] == "gone"] == ['{"owner":"you"}']
 
 
 @pytest.mark.slow

@@ -10,12 +10,12 @@ import dagster as dg
 from appstream_export.contracts import Contract, SqlFile
 from appstream_export.defs.failed_scopes import NAMED_MAX, build_failed_scopes_table, count_scope_failures
 from appstream_export.defs.specs import AssetSource, build_feed_key
-from appstream_export.feeds import FEED_STATUS, VERSIONS, PublishedFeed, qualify_feed_name
+from appstream_export.feeds import FEED_STATUS, VERSIONS, PublishedFeed, format_feed_name
 from appstream_export.lake.catalog import SEVERITY_ERROR, CheckResult, TableCompleteness, UnseenScope
 from appstream_export.run import RunResult
 
 COVERAGE, COMPLETE = "coverage", "complete"
-_FEED_STATUS_KEYS = tuple(build_feed_key(qualify_feed_name(version, FEED_STATUS)) for version in VERSIONS)
+_FEED_STATUS_KEYS = tuple(build_feed_key(format_feed_name(version, FEED_STATUS)) for version in VERSIONS)
 PUBLISHING_CHECKS: Mapping[str, tuple[Sequence[dg.AssetKey], str]] = {
     "catalog_is_published": ([dg.AssetKey("snapshots")], "The catalog shows the newest snapshot."),
     "feeds_are_published": (_FEED_STATUS_KEYS, "Feeds show the newest snapshot."),

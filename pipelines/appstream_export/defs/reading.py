@@ -14,7 +14,7 @@ from pydantic import Field, PrivateAttr
 
 from appstream_export.defs.context import as_dagster_failure, require_warehouse
 from appstream_export.defs.specs import FEEDS, GROUPS
-from appstream_export.feeds import V1, V2, find_served_snapshot_id, load_feed, qualify_feed_name
+from appstream_export.feeds import V1, V2, find_served_snapshot_id, format_feed_name, load_feed
 from appstream_export.lake.catalog import (
     connect_unchecked,
     connect_warehouse,
@@ -166,7 +166,7 @@ def _parse_input(context: dg.InputContext) -> tuple[str, bool]:
     stage = _find_stage(context)
     # A host's key prefix may end in `feeds` too, so the key decides only where the spec of the asset is unknown.
     is_feed = stage == FEEDS if stage else before[-1:] == [FEEDS]
-    return qualify_feed_name(version, name) if is_feed else name, is_feed
+    return format_feed_name(version, name) if is_feed else name, is_feed
 
 
 def _find_stage(context: dg.InputContext) -> str | None:

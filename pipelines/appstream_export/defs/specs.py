@@ -25,8 +25,8 @@ from appstream_export.feeds import (
     FEED_STATUS,
     VERSIONS,
     build_version_feeds,
-    include_feed_scopes,
-    qualify_feed_name,
+    format_feed_name,
+    insert_feed_scopes,
 )
 from appstream_export.lake.catalog import render_newest_select
 from appstream_export.settings import Settings
@@ -244,11 +244,11 @@ def _build_feed_sources(
 ) -> Iterator[AssetSource]:
     """Yield the sources of the feeds of each version that the settings publish; those of v2 are named `v2/<feed>`."""
     for version in (version for version in VERSIONS if version in settings.feeds.versions):
-        feeds = [include_feed_scopes(f, contracts) for f in build_version_feeds(version, contracts, settings.feeds)]
-        others = tuple(build_feed_key(qualify_feed_name(version, f.name)) for f in feeds if f.name != FEED_STATUS)
+        feeds = [insert_feed_scopes(f, contracts) for f in build_version_feeds(version, contracts, settings.feeds)]
+        others = tuple(build_feed_key(format_feed_name(version, f.name)) for f in feeds if f.name != FEED_STATUS)
         for feed in feeds:
             yield AssetSource(
-                name=qualify_feed_name(version, feed.name),
+                name=format_feed_name(version, feed.name),
                 group=FEEDS,
                 doc=f"{feed.doc}\n\nKey: `{feed.key}`.",
                 version=feed.sql,

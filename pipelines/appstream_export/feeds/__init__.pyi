@@ -8,7 +8,7 @@ from .generations import (
     V1 as V1,
     V2 as V2,
     VERSIONS as VERSIONS,
-    qualify_feed_name as qualify_feed_name,
+    format_feed_name as format_feed_name,
 )
 from .page import FEEDS_PAGE as FEEDS_PAGE, render_feeds_page as render_feeds_page
 from .publish import (
@@ -21,7 +21,7 @@ from .publish import (
 from .query_page import render_query_page as render_query_page
 from .report import publish_report as publish_report, render_report as render_report
 from .served import ServedOutput as ServedOutput, load_served_outputs as load_served_outputs
-from .star import build_version_feeds as build_version_feeds, include_feed_scopes as include_feed_scopes
+from .star import build_version_feeds as build_version_feeds, insert_feed_scopes as insert_feed_scopes
 from .superset import build_superset_bundle as build_superset_bundle
 from .verify import verify_feeds as verify_feeds
 from .xlsx import check_feed_formats as check_feed_formats

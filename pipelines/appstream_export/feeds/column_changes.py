@@ -8,7 +8,7 @@ from appstream_export.contracts import Contract
 from appstream_export.errors import ConfigurationError, StorageFailed
 from appstream_export.feeds.contract_feeds import Feed
 from appstream_export.feeds.datapackage import parse_feeds
-from appstream_export.feeds.generations import VERSIONS, GenerationStore, qualify_feed_name
+from appstream_export.feeds.generations import VERSIONS, GenerationStore, format_feed_name
 from appstream_export.feeds.star import build_version_feeds
 from appstream_export.lake.storage import Store
 from appstream_export.settings import FeedsSettings
@@ -30,7 +30,7 @@ def find_column_changes(store: Store, contracts: Sequence[Contract], settings: F
     there are none.
     """
     return [
-        change._replace(feed=qualify_feed_name(version, change.feed))
+        change._replace(feed=format_feed_name(version, change.feed))
         for version in VERSIONS
         for change in _compare_version(store, version, contracts, settings)
     ]

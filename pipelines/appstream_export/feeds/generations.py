@@ -190,7 +190,7 @@ class GenerationStore:
         self.store.remove(f"{self.version}/{_CLAIMS}/{generation}")
 
 
-def qualify_feed_name(version: str, name: str) -> str:
+def format_feed_name(version: str, name: str) -> str:
     """Return the name of a feed among those of all versions: `v2/<feed>`; feeds of v1 have their own name."""
     return name if version == V1 else f"{version}/{name}"
 

@@ -46,8 +46,8 @@ from appstream_export.feeds.generations import (
     VERSIONS,
     CurrentGeneration,
     GenerationStore,
+    format_feed_name,
     get_generation_folder,
-    qualify_feed_name,
 )
 from appstream_export.feeds.odcs import ODCS_FILE, render_data_contract
 from appstream_export.feeds.parts import (
@@ -112,7 +112,7 @@ class PublishResult:
         """Return the feeds of this version, then those of the star."""
         own = [
             PublishedFeed(
-                qualify_feed_name(self.version, name), rows, f"{self.place}/{self.current.get_feed_location(name)}"
+                format_feed_name(self.version, name), rows, f"{self.place}/{self.current.get_feed_location(name)}"
             )
             for name, rows in self.rows.items()
         ]

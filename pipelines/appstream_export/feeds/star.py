@@ -37,19 +37,67 @@ from appstream_export.settings import FeedsSettings
 DIMENSION, FACT = "dim_", "fact_"
 LATEST = "_latest"
 """End of the names of feeds with the newest state of items."""
-DIM_SCOPE, DIM_ACCOUNT, DIM_REGION = "dim_scope", "dim_account", "dim_region"
+DIM_SCOPE, DIM_ACCOUNT, DIM_REGION, DIM_LIFE = "dim_scope", "dim_account", "dim_region", "dim_image_builder"
 DIMENSIONS: Mapping[str, str] = {
     "account_id": DIM_ACCOUNT,
     "region": DIM_REGION,
     "day": "dim_date",
     "resource": "dim_resource",
-    "image_builder_life_key": "dim_image_builder",
+    "image_builder_life_key": DIM_LIFE,
 }
 """The dimension that each key leads to, in any feed of the export."""
 _SHARED_FILES = frozenset({FEED_STATUS, "image_builder_network"})  # of sql/feeds, published in both versions
 FEED_SCOPES = "feed_scopes"
 """The table that dimensions read, which a publication makes once: see `render_feed_scopes`."""
 _TAGS_TABLE = "resource_tags"
+_LAST_TAGS_SQL = """
+with answers as (
+    select
+        account_id,
+        region,
+        arn,
+        case
+            when change in ('first_seen', 'created') then json_extract(new_value, '$.resource_tags')::varchar
+            when change = 'changed' then new_value
+        end as tags,
+        utc(coalesce(observed_at, snapshot_at)) as answered_at_utc,
+        lead(answered_at_utc) over (partition by account_id, region, arn order by answered_at_utc) as next_at_utc
+    from {changes}
+    where change <> 'changed' or column_name = 'resource_tags'
+),
+
+-- Tags are requested after image builders: an answer before the one that showed the end is of this life.
+ended as (
+    select
+        *,
+        case
+            when ended_by in ('deleted', 'changed') then ended_observed_at_utc
+            else lead(first_observed_at_utc) over (partition by image_builder_key order by life)
+        end as before_utc
+    from lives
+    qualify not is_current
+),
+
+known as (
+    select
+        e.image_builder_life_key,
+        a.tags
+    from ended as e
+    inner join answers as a on e.account_id = a.account_id and e.region = a.region and e.arn = a.arn
+    where
+        a.tags is not null
+        and coalesce(a.answered_at_utc < e.before_utc, true)
+        and coalesce(a.next_at_utc > e.first_observed_at_utc, true)
+    qualify row_number() over (partition by e.image_builder_life_key order by a.answered_at_utc desc) = 1
+)
+
+select
+    k.image_builder_life_key,
+    json_group_object(u.tag.tag_key, u.tag.tag_value)::varchar as tags_json
+from known as k
+cross join unnest(from_json(k.tags, '[{{"tag_key": "VARCHAR", "tag_value": "VARCHAR"}}]')) as u (tag)
+group by k.image_builder_life_key
+"""
 _DAY = Column("day", "DATE", "Day of observed_at_utc, or of changed_in_snapshot_utc where that is null.")
 
 
@@ -59,14 +107,16 @@ def build_star_feeds(contracts: Sequence[Contract], labels: Sequence[str], tags:
     Raises ContractError if a feed breaks the rules of feeds, SettingsError if a label or tag cannot become a column.
     """
     label_columns, tag_columns = map_label_columns(labels), map_tag_columns(tags)
-    has_tags = any(table.name == _TAGS_TABLE for contract in contracts for table in contract.tables)
-    if tags and not has_tags:
+    tagged = next((c for c in contracts if _TAGS_TABLE in {table.name for table in c.tables}), None)
+    if tags and not tagged:
         raise SettingsError("[feeds] tags: the resource tags is off", fix="add it to [contracts] resources")
     feeds = []
     for feed in {feed.name: feed for feed in _list_feeds(contracts)}.values():
         if feed.name == DIM_ACCOUNT or feed.name.endswith(LATEST):
             feed = add_label_columns(feed, label_columns)
-        if has_tags and "arn" in {column.name for column in feed.columns}:
+        if tagged and feed.name == DIM_LIFE:
+            feed = _add_tag_columns(feed, tag_columns, f"{tagged.changes_table.name}_history")
+        elif tagged and "arn" in {column.name for column in feed.columns}:
             feed = _add_tag_columns(feed, tag_columns)
         feeds.append(check_feed(_replace_time_names(_convert_decimals(feed))))
     return sorted(feeds, key=lambda feed: (feed.name == FEED_STATUS, feed.name))
@@ -142,7 +192,7 @@ def render_feed_scopes(contracts: Sequence[Contract]) -> str:
     )
 
 
-def include_feed_scopes(feed: Feed, contracts: Sequence[Contract]) -> Feed:
+def insert_feed_scopes(feed: Feed, contracts: Sequence[Contract]) -> Feed:
     """Return the feed with the query of `feed_scopes` in its own, so that it reads only tables of the warehouse."""
     if FEED_SCOPES not in feed.reads:
         return feed
@@ -173,23 +223,34 @@ def _add_relations(
     return replace(feed, foreign_keys=found, required=needed, has_zone=True)
 
 
-def _add_tag_columns(feed: Feed, tags: Mapping[str, str]) -> Feed:
-    """Return the feed with all tags as JSON, and those that the settings name as columns."""
+def _add_tag_columns(feed: Feed, tags: Mapping[str, str], changes: str | None = None) -> Feed:
+    """Return the feed with all tags as JSON, and those that the settings name as columns.
+
+    With `changes`, a change log of tags, rows of lives that have ended have the tags that were known last.
+    """
     paths = {name: quote_literal(f'$."{key}"') for name, key in tags.items()}
     selected = "".join(
-        f", json_extract_string(t.tags_json, {path}) as {quote_identifier(name)}" for name, path in paths.items()
+        f", json_extract_string(tags_json, {path}) as {quote_identifier(name)}" for name, path in paths.items()
     )
-    query = (
-        f"select q.*, t.tags_json{selected} from ({feed.sql}\n) as q left join (select account_id, region,"
-        " tagged_resource_arn, json_group_object(tag_key, tag_value)::varchar as tags_json"
-        f" from {_TAGS_TABLE} group by all) as t"
+    current = (
+        "left join (select account_id, region, tagged_resource_arn, json_group_object(tag_key, tag_value)::varchar as"
+        f" tags_json from {_TAGS_TABLE} group by all) as t"
         " on q.account_id = t.account_id and q.region = t.region and q.arn = t.tagged_resource_arn"
     )
+    query, when, reads = f"select q.*, t.tags_json from ({feed.sql}\n) as q {current}", "", (_TAGS_TABLE,)
+    if changes:
+        query = (
+            f"with lives as ({feed.sql}\n) select q.*, coalesce(t.tags_json, g.tags_json) as tags_json from lives as q"
+            f" {current} and q.is_current left join ({_LAST_TAGS_SQL.format(changes=quote_identifier(changes))}) as g"
+            " on q.image_builder_life_key = g.image_builder_life_key"
+        )
+        when, reads = ", as last known", (_TAGS_TABLE, changes)
     added = (
-        Column("tags_json", "VARCHAR", "Its tags as a JSON object; null if none, or when it is gone."),
-        *(Column(name, "VARCHAR", f"Tag {key}; null if it has none, or is gone.") for name, key in tags.items()),
+        Column("tags_json", "VARCHAR", f"Its tags as a JSON object{when}; null if none."),
+        *(Column(name, "VARCHAR", f"Tag {key}{when}; null if it has none.") for name, key in tags.items()),
     )
-    return replace(feed, columns=(*feed.columns, *added), sql=query)
+    query = f"select *{selected} from ({query})"
+    return replace(feed, columns=(*feed.columns, *added), sql=query, reads=(*feed.reads, *reads))
 
 
 def _convert_decimals(feed: Feed) -> Feed:

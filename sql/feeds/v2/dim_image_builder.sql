@@ -1,6 +1,6 @@
 -- dim_image_builder: One row per life of an image builder, gone ones included: a new builder under an old name is a new
 --   life.
--- reads: image_builder_lives, image_builders, feed_snapshot
+-- reads: image_builder_lives, feed_snapshot
 -- key: image_builder_life_key
 -- image_builder_life_key varchar: image_builder_key and life separated by a slash.
 -- image_builder_key varchar: account_id, region, name separated by slashes; all lives of a name share it.
@@ -13,8 +13,8 @@
 -- is_current boolean: Whether it exists, as far as is known.
 -- ended_by varchar: deleted, ended (its scope is no longer read), lost (its rows were lost, and later answers do not
 --   show it), changed (a new life followed at once); null while it lasts.
--- arn varchar: Amazon Resource Name; null when it is gone, or where AWS reports none.
--- display_name varchar: Name shown to people; null when it is gone, or where AWS reports none.
+-- arn varchar: Amazon Resource Name, as last known; null where AWS reports none.
+-- display_name varchar: Name shown to people, as last known; null where AWS reports none.
 -- created_time_utc timestamp: When this builder was created, by AWS's clock; null where AWS reports none. UTC.
 -- instance_type varchar: Instance size, as last known; null where AWS reports none.
 -- platform varchar: Operating system, as last known; null where AWS reports none.
@@ -22,6 +22,8 @@
 -- state varchar: State that was seen last; null where AWS's value could not be read.
 -- first_observed_at_utc timestamp: The first answer that showed it. UTC.
 -- last_observed_at_utc timestamp: The last answer that showed it. UTC.
+-- ended_observed_at_utc timestamp: The first answer that showed that it was deleted, or its next life; the last answer
+--   of its scope if that is no longer read; null while it lasts, or where it is not known. UTC.
 -- as_of_utc timestamp: When the snapshot of this feed was committed. UTC.
 -- snapshot_id varchar: Snapshot of this feed: the same in all feeds of a generation.
 select
@@ -34,8 +36,8 @@ select
     m.is_last_life,
     m.is_current,
     m.ended_by,
-    b.arn,
-    b.display_name,
+    m.arn,
+    m.display_name,
     utc(m.created_time) as created_time_utc,
     m.instance_type,
     m.platform,
@@ -43,9 +45,8 @@ select
     m.state,
     utc(m.first_observed_at) as first_observed_at_utc,
     utc(m.last_observed_at) as last_observed_at_utc,
+    utc(m.ended_observed_at) as ended_observed_at_utc,
     f.as_of_utc,
     f.snapshot_id
 from image_builder_lives as m
-left join image_builders as b
-    on m.account_id = b.account_id and m.region = b.region and m.name = b.name and m.is_last_life
 cross join feed_snapshot as f
