@@ -1,7 +1,7 @@
 -- savings: Savings
 -- question: What would be saved if image builders that have been up for at least `hours` hours were stopped?
 -- reads: running_image_builders
--- param hours: integer = 12 -- Minimum number of hours up; AWS does not report whether anybody uses a builder.
+-- param hours: integer = 12 -- Minimum number of hours up; AWS does not report whether a builder is in use.
 -- param top: integer = 50 -- Maximum number of rows, the largest savings first. The total is of all of them.
 -- chart: usd_per_month by name, account
 select
