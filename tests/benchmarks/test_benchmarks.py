@@ -168,7 +168,7 @@ def test_an_unknown_name_is_refused_in_one_line(capsys: pytest.CaptureFixture[st
         command.main(["--only", "spares"])
 
     assert ended.value.code == 2
-    assert "unknown: spares; known: sparse" in capsys.readouterr().err
+    assert "unknown: spares; known: whole, sparse" in capsys.readouterr().err
 
 
 def test_a_ratio_is_that_of_the_medians_and_its_spread_that_of_the_rounds() -> None:
