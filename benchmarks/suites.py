@@ -45,9 +45,19 @@ def measure_resources(size: Size, folder: Path) -> list[Figure]:
 
 
 def measure_shards(size: Size, folder: Path) -> list[Figure]:
-    """Measure one process and two shards over the same scopes, with latency, in turns, from plan to commit."""
+    """Measure one process and two shards over the same pages, with latency, in turns, from plan to commit."""
+    accounts = size.sharded // len(REGIONS)
+    few = max(2, accounts // 10)
+    worlds = {
+        f"{size.sharded:,} scopes": World(accounts=accounts, latency_ms=(30.0, 80.0)),
+        f"{few * len(REGIONS) * 5:,} pages of 50": World(accounts=few, items=250, latency_ms=(30.0, 80.0)),
+    }
+    return [_measure_shards(name, world, size, folder / f"{n}") for n, (name, world) in enumerate(worlds.items())]
+
+
+def _measure_shards(name: str, world: World, size: Size, folder: Path) -> Figure:
     walls: dict[int, list[float]] = {1: [], 2: []}
-    with Aws(World(accounts=size.sharded // len(REGIONS), latency_ms=(30.0, 80.0))) as aws:
+    with Aws(world) as aws:
         mapping = settings_of(aws.url, [by_role(a) for a in aws.world.account_ids()], REGIONS, workers=64)
         for number in range(min(2, size.rounds)):
             for shards, seconds in walls.items():
@@ -55,7 +65,8 @@ def measure_shards(size: Size, folder: Path) -> list[Figure]:
                     place = folder / f"{shards}-{number}"
                     costs = exporter.run(mapping, place, BOUND_S, shards, publish=False)
                 seconds.append(costs["sweep_s"] + costs.get("commit_s", 0.0))
-    return [make_ratio(f"{size.sharded:,} scopes: time of two shards / of one process", walls[2], walls[1])]
+    say(f"{name}: one process {walls[1]} s, two shards {walls[2]} s")
+    return make_ratio(f"{name}: time of two shards / of one process", walls[2], walls[1])
 
 
 def measure_memory(size: Size, folder: Path) -> list[Figure]:

@@ -59,7 +59,8 @@ def test_a_scan_that_waits_for_its_next_try_ends_at_its_deadline(wire: Wire, ask
 @pytest.mark.slow
 def test_pages_without_end_stop_at_the_deadline_and_do_not_count(wire: Wire, asking: Asking) -> None:
     asking.extract["task_timeout_s"] = ENOUGH_S
-    wire.always(SCOPE, lambda _: page(f"i{len(wire.calls)}", token=f"{len(wire.calls)}"))
+    # So slow that the limit of 10,000 pages is out of reach.
+    wire.always(SCOPE, lambda _: page(f"i{len(wire.calls)}", token=f"{len(wire.calls)}", delay_s=0.05))
 
     answer = asking.run()
 

@@ -54,7 +54,7 @@ def test_a_trailer_names_a_commit_only_in_a_line_of_its_own() -> None:
     assert find_commit_seq(b"x\ncommit 12\n") is None
 
 
-@pytest.mark.parametrize("names_commit", [True, False], ids=["its last line", "DuckDB, as versions before 0.5 need it"])
+@pytest.mark.parametrize("names_commit", [True, False], ids=["its last line", "DuckDB, where it has no such line"])
 def test_which_commit_the_catalog_shows_is_read_from(lake: Lake, names_commit: bool) -> None:
     lake.commit(ok(A, builder("a")))
     lake.commit(ok(A, builder("b")))

@@ -17,14 +17,15 @@ from appstream_export.lake.catalog import (
     count_expected_scopes,
     count_scopes_by_status,
     load_last_requests,
-    load_newest_run,
-    load_recent_runs,
     load_sweeps,
 )
 from appstream_export.lake.storage import Store
 from appstream_export.settings import Settings, compute_freshness_windows
 
 _MARGIN = 11
+_HEAD = ("snapshot_id", "seq", "committed_at", "items")
+_RUN = ("seq", "committed_at", "seconds", "asked", "ok", "failed", "items", "changes")
+_RUNS_SHOWN = 5
 _DURATION_UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 _REPUBLISH = {
     "catalog": ("catalog",),
@@ -149,25 +150,16 @@ def load_status(store: Store, settings: Settings) -> WarehouseStatus:
     """Return the status of a warehouse; raises ConfigurationError if it has no snapshot."""
     s3 = settings.s3 if settings.warehouse.startswith("s3://") else None
     with connect_warehouse(settings.warehouse, s3=s3) as con:
-        head, coverage, expected, runs, sweeps, requests = (
-            load(con)
-            for load in (
-                load_newest_run,
-                count_scopes_by_status,
-                count_expected_scopes,
-                load_recent_runs,
-                load_sweeps,
-                load_last_requests,
-            )
-        )
+        sweeps, requests = load_sweeps(con), load_last_requests(con)
+        coverage, expected = count_scopes_by_status(con), count_expected_scopes(con)
     has_report = settings.feeds.report and {*DEFAULT_RESOURCES} <= {row["resource"] for row in requests}
     served = load_served_outputs(store)
     due = {output.name: settings.feeds.publish for output in served} | {"catalog": True, "report": has_report}
     return WarehouseStatus(
-        head=head[0],
+        head={name: sweeps[0][name] for name in _HEAD},
         coverage=coverage,
         expected=expected,
-        runs=runs,
+        runs=[{name: sweep[name] for name in _RUN} for sweep in sweeps[:_RUNS_SHOWN]],
         warehouse=settings.warehouse,
         now=datetime.now(UTC),
         freshness_interval=settings.lake.freshness_timedelta,

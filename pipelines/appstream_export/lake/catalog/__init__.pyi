@@ -57,8 +57,6 @@ from .summary import (
     count_rows as count_rows,
     count_scopes_by_status as count_scopes_by_status,
     load_last_requests as load_last_requests,
-    load_newest_run as load_newest_run,
-    load_recent_runs as load_recent_runs,
     load_sweeps as load_sweeps,
     summarize_snapshot as summarize_snapshot,
 )

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from appstream_export.contracts import Contract
 
 _log = logging.getLogger(__name__)
-_NEWEST_RUN_SQL = """
-    select snapshot_id, seq, committed_at, items from snapshots where kind = 'sweep' order by seq desc limit 1"""
 _SCOPES_SQL = """
     select status, is_expected, count(*) as scopes, min(observed_at) filter (is_stale and not is_expected) as oldest,
         count(*) filter (is_stale and not is_expected) as stale, resource
@@ -26,11 +24,10 @@ _SCOPES_SQL = """
 _EXPECTED_SQL = """
     select region, status, count(*) as scopes, count(distinct account_id) as accounts, resource
     from coverage where is_expected group by all order by region, status, resource"""
-_SWEEPS_SQL = "select seq, snapshot_id, committed_at from snapshots where kind = 'sweep' order by seq desc"
-_RECENT_RUNS_SQL = """
-    select seq, committed_at, round(epoch(committed_at) - epoch(started_at), 1) as seconds,
+_SWEEPS_SQL = """
+    select snapshot_id, seq, committed_at, round(epoch(committed_at) - epoch(started_at), 1) as seconds,
         tasks_asked as asked, tasks_ok as ok, tasks_failed as failed, items, changes
-    from snapshots where kind = 'sweep' order by seq desc limit 5"""
+    from snapshots where kind = 'sweep' order by seq desc"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +48,6 @@ class SnapshotSummary:
         return sum((Counter(counts) for counts in self.changes_by_resource.values()), Counter())
 
 
-def load_newest_run(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-    """Return one row: id, seq, commit time and items of the newest snapshot that a run committed."""
-    return load_records(con, _NEWEST_RUN_SQL)
-
-
 def count_scopes_by_status(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     """Return the number of scopes, of stale ones, and the oldest rows' time by resource, status and `is_expected`.
 
@@ -69,13 +61,8 @@ def count_expected_scopes(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]
     return load_records(con, _EXPECTED_SQL)
 
 
-def load_recent_runs(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-    """Return the last five committed runs, newest first."""
-    return load_records(con, _RECENT_RUNS_SQL)
-
-
 def load_sweeps(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-    """Return seq, id and commit time of each snapshot that a run committed, newest first."""
+    """Return id, seq, times and counts of each snapshot that a run committed, newest first."""
     return load_records(con, _SWEEPS_SQL)
 
 
