@@ -1,4 +1,4 @@
-"""Dashboards join feeds of v1 and v2 in processes of their own while commit after commit is published: none is mixed."""
+"""Dashboards join feeds of v1 and v2 in processes of their own while one commit after the other is published."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
