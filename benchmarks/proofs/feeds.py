@@ -1,4 +1,4 @@
-"""Dashboards join three feeds in processes of their own while commit after commit is published: no mixed answer."""
+"""Dashboards join feeds of v1 and v2 in processes of their own while one commit after the other is published."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -32,7 +32,9 @@ QUICK = Size(publications=15)
 
 def prove(size: Size, folder: Path) -> Findings:
     """Commit and publish again and again; every answer must be whole, and of one snapshot."""
-    found = Findings(f"Feeds: {len(size.readers)} readers join 3 feeds through {size.publications} publications")
+    found = Findings(
+        f"Feeds: {len(size.readers)} readers of v1 and v2 join feeds through {size.publications} publications"
+    )
     store = open_store(str(folder / "warehouse"), create=True)
     place = folder / "warehouse" / "feeds"
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Totals of every feed of the star, computed with polars: `python recompute_with_polars.py WAREHOUSE`.
+"""Totals of every feed of v1 and of v2, computed with polars: `python recompute_with_polars.py WAREHOUSE`.
 
 It reads manifests and the raw rows of each snapshot, not the change log, views, marts or feeds. Snapshots must be of
 complete or denied answers, without `created_time`: then a builder that is absent from a snapshot has ended its life.
@@ -108,7 +108,25 @@ subnets = read(newest, "image_builder_subnets")
 without = now.join(subnets, left_on=KEY, right_on=["account_id", "region", "image_builder_name"], how="anti").height
 open_now = now["enable_default_internet_access"].sum() + (~now["disable_imdsv1"]).sum()
 
-totals = {
+lists = {
+    f"image_builder_{name}": [read(newest, f"image_builder_{name}").height]
+    for name in ("agent_settings", "endpoints", "ipv6_addresses", "security_groups", "subnets")
+}
+lists["image_builder_network"] = [subnets.height + without]
+changes = lives.height + ended + changed
+hours_and_usd = [spans["running"].sum(), spans["seen"].sum(), priced["usd"].sum()]
+flat = lists | {
+    "accounts": [read(newest, "accounts").height],
+    "coverage": [runs.height, runs["is_stale"].sum()],
+    "export_runs": [len(manifests), rows.height],
+    "feed_status": [15],
+    "image_builder_changes": [changes],
+    "image_builder_daily": [days.select(*KEY, "day").unique().height, *hours_and_usd],
+    "image_builder_errors": [read(newest, "image_builder_errors").height],
+    "image_builder_state_spans": [spans.height, spans["hours"].sum()],
+    "image_builders": [now.height, now["root_volume_size_gb"].sum(), now["disable_imdsv1"].sum()],
+}
+star = lists | {
     "dim_account": [read_all("accounts")["account_id"].n_unique()],
     "dim_date": [(date(last_year, 12, 31) - date(first_year, 1, 1)).days + 1],
     "dim_image_builder": [lives.height, lives["is_current"].sum()],
@@ -116,18 +134,12 @@ totals = {
     "dim_resource": [runs["resource"].n_unique(), runs.height],
     "dim_scope": [runs.height, runs["is_stale"].sum()],
     "fact_export_run": [len(manifests), rows.height],
-    "fact_image_builder_change": [lives.height + ended + changed],
-    "fact_image_builder_day": [days.height, spans["running"].sum(), spans["seen"].sum(), priced["usd"].sum()],
+    "fact_image_builder_change": [changes],
+    "fact_image_builder_day": [days.height, *hours_and_usd],
     "fact_image_builder_error": [read(newest, "image_builder_errors").height],
     "fact_image_builder_exposure": [6 * now.height, open_now],
     "fact_image_builder_state_span": [spans.height, spans["hours"].sum()],
     "feed_status": [20],
-    "image_builder_agent_settings": [read(newest, "image_builder_agent_settings").height],
-    "image_builder_endpoints": [read(newest, "image_builder_endpoints").height],
-    "image_builder_ipv6_addresses": [read(newest, "image_builder_ipv6_addresses").height],
     "image_builder_latest": [now.height, open_now, rate.sum(), latest["is_running"].sum()],
-    "image_builder_network": [subnets.height + without],
-    "image_builder_security_groups": [read(newest, "image_builder_security_groups").height],
-    "image_builder_subnets": [subnets.height],
 }
-print(json.dumps(totals))
+print(json.dumps({"v1": flat, "v2": star}))

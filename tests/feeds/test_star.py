@@ -26,6 +26,7 @@ from appstream_export.feeds import (
     render_feeds_page,
 )
 from appstream_export.feeds.contract_feeds import Feed
+from appstream_export.feeds.definitions import build_feed_schema
 from appstream_export.feeds.generations import V2, VERSIONS, GenerationStore
 from appstream_export.feeds.relations import check_foreign_keys
 from appstream_export.feeds.star import build_star_feeds, check_relations
@@ -113,6 +114,18 @@ def test_money_is_double_and_times_of_files_are_in_utc(published_star: Lake) -> 
         row["run_rate_usd_per_day"] for row in table(published_star, "image_builder_latest") if row["name"] == "a"
     )
     assert isinstance(rate, float)
+
+
+def test_no_feed_of_any_contract_has_a_type_that_a_client_misreads() -> None:
+    feeds = build_star_feeds(load_packaged_contracts(), ("team",), ("owner",))
+    types = {(column.type, column.name.endswith("_utc")) for feed in feeds for column in feed.columns}
+
+    assert types == {
+        ("VARCHAR", False), ("BOOLEAN", False), ("BIGINT", False), ("DOUBLE", False), ("DATE", False),
+        ("TIMESTAMP", True),
+    }  # fmt: skip
+    zones = {field.type.tz for feed in feeds for field in build_feed_schema(feed) if pa.types.is_timestamp(field.type)}
+    assert zones == {"UTC"}
 
 
 def test_the_database_declares_what_is_never_null_and_the_keys_of_dimensions(published_star: Lake) -> None:
@@ -274,6 +287,25 @@ def test_a_builder_that_is_gone_has_the_arn_and_the_tags_that_were_known_last(ex
         ("stays", 1): "you",
     }  # fmt: skip
     assert [row["tags_json"] for row in rows if row["name"] == "gone"] == ['{"owner":"you"}']
+
+
+@pytest.mark.slow
+def test_what_could_not_be_read_and_what_is_unknown_is_counted_by_resource_scope_and_builder(export: Export) -> None:
+    export.accounts, export.regions = ("111122223333",), ("eu-west-1",)
+    odd = image_builder("odd", subnets=["subnet-1", 5], Platform=7, DisableIMDSV1="no", Surprise=1, State="DREAMING")
+    export.aws.put(A, odd, image_builder("plain"), image_builder(""))
+    export.run()
+    store = LocalStore(Path(export.warehouse))
+    publish_feeds(store, export.contracts, FeedsSettings(versions=("v2",)))
+    [resource], [scope], rows = (
+        load_feed(store, f"v2/{name}").to_pylist() for name in ("dim_resource", "dim_scope", "image_builder_latest")
+    )
+
+    assert {name: value for name, value in resource.items() if name.startswith(("quarantined", "drift"))} == {
+        "quarantined_items": 1, "quarantined_elements": 1, "quarantined_values": 2, "drift_fields": 1,
+        "drift_values": 1,
+    }  # fmt: skip
+    assert (scope["quarantined"], {row["name"]: row["quarantined"] for row in rows}) == (4, {"odd": 3, "plain": 0})
 
 
 @pytest.mark.slow

@@ -11,8 +11,10 @@ import yaml
 
 from appstream_export.contracts import load_contracts
 from appstream_export.feeds import publish_feeds, render_dbt_sources
+from appstream_export.feeds.generations import VERSIONS
 from appstream_export.feeds.odcs import ODCS_FILE
-from appstream_export.feeds.star import build_star_feeds
+from appstream_export.feeds.star import build_star_feeds, build_version_feeds
+from appstream_export.settings import FeedsSettings
 from benchmarks.children import Unreachable, run_uv
 from tests.feeds.stars import PRICES, folder
 from tests.lake.lakes import A, B, C, Lake, builder, failed, ok
@@ -131,6 +133,11 @@ def test_a_semantic_layer_gives_the_totals_of_sql(published_star: Lake) -> None:
 
 
 TOTALS = {
+    "coverage": "count(*), sum(is_stale::int)",
+    "export_runs": "count(*), sum(items)",
+    "image_builder_daily": "count(*), sum(running_hours_at_least), sum(seen_hours_at_least), sum(cost_usd_at_least)",
+    "image_builder_state_spans": "count(*), sum(hours_at_least)",
+    "image_builders": "count(*), sum(root_volume_size_gb), sum(disable_imdsv1::int)",
     "dim_image_builder": "count(*), sum(is_current::int)",
     "dim_resource": "count(*), sum(scopes)",
     "dim_scope": "count(*), sum(is_stale::int)",
@@ -173,11 +180,13 @@ def test_another_engine_computes_the_totals_of_every_feed_from_raw_snapshots(tmp
     lake = history(tmp_path / "warehouse")
     out = run("python", "benchmarks/readers/recompute_with_polars.py", str(lake.store.root), needs=("polars",))
     truth = json.loads(out.splitlines()[-1])
-    with duckdb.connect(str(Path(lake.store.root, "feeds/v2/bi.duckdb")), read_only=True) as con:
-        found = {
-            name: con.execute(f"select {TOTALS.get(name, 'count(*)')} from {name}").fetchall()[0]
-            for name in sorted(feed.name for feed in FEEDS)
-        }
-
-    assert found == {name: pytest.approx(tuple(values), abs=0.05) for name, values in truth.items()}
-    assert min(truth["dim_image_builder"][0], truth["fact_image_builder_state_span"][0]) > 20
+    for version, totals in truth.items():
+        published = {feed.name for feed in build_version_feeds(version, load_contracts(), FeedsSettings())}
+        with duckdb.connect(str(Path(lake.store.root, f"feeds/{version}/bi.duckdb")), read_only=True) as con:
+            found = {
+                name: tuple(map(float, con.execute(f"select {TOTALS.get(name, 'count(*)')} from {name}").fetchall()[0]))
+                for name in sorted(published)
+            }
+        assert found == {name: pytest.approx(tuple(values), abs=0.05) for name, values in totals.items()}
+    assert {*truth} == {*VERSIONS}
+    assert min(truth["v2"]["dim_image_builder"][0], truth["v2"]["fact_image_builder_state_span"][0]) > 20

@@ -7,7 +7,10 @@ import dagster as dg
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportAssetData:
-    """An asset of the export: its name, its group without prefix, its resource if it has one, and its default spec."""
+    """An asset of the export: its name, its group without prefix, its resource if it has one, and its default spec.
+
+    Feeds of v2 have names such as `v2/dim_account`.
+    """
 
     name: str
     group: str

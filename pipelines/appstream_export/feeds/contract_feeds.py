@@ -67,7 +67,7 @@ class Feed:
 
     @property
     def order(self) -> str:
-        """ORDER BY the key; empty for changes, which come by snapshot and are too wide to sort in little memory."""
+        """ORDER BY the key; empty for changes, which are too wide to sort in little memory."""
         return "" if self.history == _CHANGED_IN[1].name else f" order by {quote_identifier(self.key)}"
 
     @property
