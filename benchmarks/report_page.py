@@ -23,7 +23,11 @@ from tests.browser import Watched, chromium, watched
 DRAWN = 'body[data-drawn]:not([data-drawn=""])'
 _MAIN_THREAD, _TASKS = "CrRendererMain", ("RunTask", "ThreadControllerImpl::RunTask")
 _DRIVER = "v8.evaluateModule"  # the page has no module: these are scripts of playwright, which take some 80 ms
-_WAIT_IDLE = "new Promise((resolve) => requestAnimationFrame(() => requestIdleCallback(resolve)))"
+_MARK = "step: "
+_MARK_IDLE = f"""name => new Promise((resolve) => requestAnimationFrame(() => requestIdleCallback(() => {{
+    performance.mark("{_MARK}" + name);
+    resolve();
+}})))"""
 _STAR = """
 create table prices as select 1 as usd_per_hour;
 create table fact_export_run as select 60 as seq, 's60' as export_run_key, date '2026-11-30' as day,
@@ -117,24 +121,36 @@ def measure_tasks(seen: Watched, file: Path) -> PageTasks:
         "sort by hours": lambda: builders.locator("th button", has_text="hours up").click(),
         "open a builder": lambda: builders.locator(".name").first.click(),
     }
-    drawing = _trace_tasks(page, lambda: page.goto(f"file://{file}"))
-    return PageTasks(drawing, {name: _trace_tasks(page, step) for name, step in steps.items()})
-
-
-def _trace_tasks(page: Page, act: Callable[[], object]) -> list[float]:
-    """Return the CPU of the tasks from an act until the page is drawn and idle, the longest first."""
     browser = page.context.browser
     assert browser is not None  # noqa: S101  the page is open
-    browser.start_tracing(page=page, categories=["toplevel", "devtools.timeline"])
-    act()
+    browser.start_tracing(page=page, categories=["toplevel", "devtools.timeline", "blink.user_timing"])
+    page.goto(f"file://{file}")
+    _end_step(page, "drawing")
+    for name, act in steps.items():
+        act()
+        _end_step(page, name)
+    found = _group_tasks(json.loads(browser.stop_tracing())["traceEvents"])
+    return PageTasks(found.pop("drawing"), found)
+
+
+def _end_step(page: Page, name: str) -> None:
+    """Wait until the page is drawn and idle, and mark this moment."""
     page.wait_for_selector(DRAWN)
-    page.evaluate(_WAIT_IDLE)
-    events = json.loads(browser.stop_tracing())["traceEvents"]
+    page.evaluate(_MARK_IDLE, name)
+
+
+def _group_tasks(events: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """Return the CPU of the main thread's tasks by step, the longest first."""
     threads = {(event["pid"], event["tid"]) for event in events if event.get("args", {}).get("name") == _MAIN_THREAD}
     found = [event for event in events if (event["pid"], event["tid"]) in threads]
     driven = [event["ts"] for event in found if event["name"] == _DRIVER]
-    tasks = (event for event in found if event["name"] in _TASKS and "tdur" in event)
-    return sorted((task["tdur"] / 1000 for task in tasks if not _has_moment(task, driven)), reverse=True)
+    marks = {event["ts"]: event["name"].removeprefix(_MARK) for event in found if event["name"].startswith(_MARK)}
+    groups: dict[str, list[float]] = {name: [] for name in marks.values()}
+    for task in (event for event in found if event["name"] in _TASKS and "tdur" in event):
+        ends = [moment for moment in marks if moment >= task["ts"]]
+        if ends and not _has_moment(task, driven):
+            groups[marks[min(ends)]].append(task["tdur"] / 1000)
+    return {name: sorted(tasks, reverse=True) for name, tasks in groups.items()}
 
 
 def _has_moment(task: Mapping[str, Any], moments: Sequence[int]) -> bool:
