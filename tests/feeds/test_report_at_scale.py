@@ -8,7 +8,7 @@ from playwright.sync_api import Browser
 from benchmarks.report_page import measure_tasks, write_page
 from tests.browser import watched
 
-BYTES_MAX = 2_000_000
+BYTES_MAX, CPU_MS_MAX = 2_000_000, 100
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +23,11 @@ def test_five_thousand_builders_with_50_events_each_fit_into_two_megabytes(file:
 
 
 @pytest.mark.long
-def test_no_task_of_a_filter_keeps_the_reader_waiting(chromium: Browser, file: Path) -> None:
-    """Under load a time says nothing, so the longest task is compared with those of the page's first drawing."""
+def test_no_task_keeps_the_reader_waiting(chromium: Browser, file: Path) -> None:
+    """Under load a time says nothing, so it is the CPU of each task that is limited: half of it is usual."""
     seen = watched(chromium)
     tasks = measure_tasks(seen, file)
     seen.page.close()
 
-    assert max(tasks.answering, default=0) < max(100, *tasks.drawing), f"{file.stat().st_size:,} bytes; {tasks}"
+    longest = {name: found[0] for name, found in {"drawing": tasks.drawing, **tasks.answering}.items()}
+    assert {name: cpu_ms for name, cpu_ms in longest.items() if cpu_ms > CPU_MS_MAX} == {}

@@ -5,7 +5,7 @@ import { Cost } from "./cost.jsx";
 import { Bar, Filters } from "./filters.jsx";
 import { Find } from "./find.jsx";
 import { Life } from "./life.jsx";
-import { loadModel } from "./model.js";
+import { loadModel, pause } from "./model.js";
 import { choose, state } from "./store.js";
 import { Tiles } from "./tiles.jsx";
 import { Todo } from "./todo.jsx";
@@ -32,9 +32,10 @@ function scrollTo(id) {
 // Each section in a task of its own, so that the first is there before the last is computed.
 async function start() {
   const model = await loadModel();
+  await pause();
   for (const [id, Section] of SECTIONS) {
     drawSection(id, <Section model={model} goTo={goTo} />);
-    await new Promise((resolve) => setTimeout(resolve));
+    await pause();
   }
   for (const link of document.querySelectorAll("a[data-to]")) link.addEventListener("click", goTo(link.dataset.to));
   if (state.to) scrollTo(state.to);

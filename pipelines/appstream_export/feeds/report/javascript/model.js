@@ -19,17 +19,23 @@ export async function loadModel() {
   const builders = [...shown, ...leftOut];
   const model = { facts, accounts, builders, asOf: Date.parse(facts.as_of.replace(" ", "T")) };
   addCalendar(model);
+  await pause();
   addDays(model, await readTable("days"));
   if (leftOut.length) addDays(model, await readTable("left_out_days"));
+  await pause();
   for (const builder of builders) addSums(model, builder);
   addErrors(model, await readTable("errors"));
   if (hasBlock("builder_tags")) addTags(model, await readTable("builder_tags"));
   if (hasBlock("builder_images")) addImages(model, await readTable("builder_images"));
   model.scopes = listScopes(await readTable("scopes"), accounts);
   model.changes = await readTable("changes");
+  await pause();
   for (const builder of builders) builder.text = buildText(builder);
   return model;
 }
+
+// Ends a task, so that the page answers in between.
+export const pause = () => new Promise((resolve) => setTimeout(resolve));
 
 function indexAccounts(table) {
   const names = new Map();
