@@ -1,16 +1,21 @@
 """What follows the commit of a warehouse as it ages: daily snapshots, published after few and after many days.
 
-Each publication is a process of its own, as a run is. Both versions of the feeds are measured, and `feeds/v2` alone:
-`feeds/v1` writes the rows of all days again for each snapshot.
+Each publication is a process of its own, as a run is, of a snapshot that nothing has published yet: the one of the day
+before is published first. Both versions of the feeds are measured, and `feeds/v2` alone: `feeds/v1` writes the rows of
+all days again for each snapshot. The last day is the last one of a month: facts of the newest month are written again.
 """
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Event
 
+import pyarrow as pa
+
+from appstream_export.lake.storage.base import Store
 from appstream_export.lake.storage.factory import open_store
 from appstream_export.run import load_enabled_contracts
 from appstream_export.run.after_commit import publish_stages
@@ -30,11 +35,11 @@ BOUND_S = 900.0
 
 def measure(builders: int, days: int, rounds: int, folder: Path, *, is_judged: bool = True) -> list[Figure]:
     """Return the CPU of what follows the commit on a late day over that on the second day, by stage and in all."""
-    young, old = folder / "young", folder / "old"
-    _build_history(builders, days, old, young)
+    ages = (YOUNG, days)
+    places = dict(zip(ages, _build_histories(builders, ages, folder), strict=True))
     found = list[Figure]()
     for suffix, versions in VERSIONS.items():
-        first, last = _publish_in_turns((young, old), versions, rounds).values()
+        first, last = (costs for costs in _publish_in_turns(builders, places, versions, rounds).values())
         title = f"{builders:,} builders daily{suffix}: CPU after the commit"
         budget = GROWTH_MAX if suffix else None
         found += [
@@ -49,25 +54,49 @@ def measure(builders: int, days: int, rounds: int, folder: Path, *, is_judged: b
 
 
 def _publish_in_turns(
-    places: Sequence[Path], versions: Sequence[str], rounds: int
-) -> Mapping[Path, dict[str, list[float]]]:
-    """Publish each warehouse so often, in turns; return the costs of each by name."""
-    costs: dict[Path, list[dict[str, float]]] = {place: [] for place in places}
-    for _ in range(rounds + 1):  # the first one of a warehouse writes what later ones keep
-        for place, found in costs.items():
-            with Child("benchmarks.age") as publisher:
-                found.append(publisher.ask({"warehouse": str(place), "versions": versions}, BOUND_S))
-    return {place: {name: [each[name] for each in some[1:]] for name in some[0]} for place, some in costs.items()}
+    builders: int, places: Mapping[int, Path], versions: Sequence[str], rounds: int
+) -> Mapping[int, dict[str, list[float]]]:
+    """Publish a new snapshot of each warehouse so often, in turns; return the costs of each by name."""
+    costs: dict[int, list[dict[str, float]]] = {day: [] for day in places}
+    for place in places.values():
+        _publish_as_run(place, versions)
+    for _ in range(rounds):
+        for day, place in places.items():
+            copied = place.with_name(f"{place.name}-copy")
+            shutil.copytree(place, copied, symlinks=True, copy_function=_link_or_copy)
+            _commit_day(open_store(str(copied)), builders, day - 1, {})
+            costs[day].append(_publish_as_run(copied, versions))
+            shutil.rmtree(copied)
+    return {day: {name: [each[name] for each in some] for name in some[0]} for day, some in costs.items()}
 
 
-def _build_history(builders: int, days: int, old: Path, young: Path) -> None:
-    """Commit a snapshot for each day, in each of which a hundredth of the builders changed; copy the young one."""
-    store, unchanged = open_store(str(old), create=True), {}
-    for day in range(days):
-        estate = Estate(builders, hour=24 * day, moment=day, unchanged=unchanged)
-        estate.commit(store, estate.write(store))
-        if day + 1 == YOUNG:
-            shutil.copytree(old, young)
+def _link_or_copy(source: str, target: str) -> None:
+    """Give a file that is never changed a second name: all but what a publication replaces."""
+    if source.endswith((".duckdb", "current.json", ".html")):
+        shutil.copy2(source, target)
+    else:
+        os.link(source, target)
+
+
+def _publish_as_run(place: Path, versions: Sequence[str]) -> dict[str, float]:
+    with Child("benchmarks.age") as publisher:
+        return publisher.ask({"warehouse": str(place), "versions": versions}, BOUND_S)
+
+
+def _build_histories(builders: int, ages: Sequence[int], folder: Path) -> list[Path]:
+    """Build warehouses that lack the last one of so many days, in each of which a hundredth of the builders changed."""
+    grown, found = folder / "grown", list[Path]()
+    store, unchanged = open_store(str(grown), create=True), {}
+    for day in range(max(ages) - 1):
+        _commit_day(store, builders, day, unchanged)
+        if day + 2 in ages:
+            found.append(Path(shutil.copytree(grown, folder / f"day-{day + 2}")))
+    return found
+
+
+def _commit_day(store: Store, builders: int, day: int, unchanged: dict[tuple[int, str, str], pa.Array]) -> None:
+    estate = Estate(builders, hour=24 * day, moment=day, unchanged=unchanged)
+    estate.commit(store, estate.write(store))
 
 
 def publish(warehouse: str, versions: Sequence[str]) -> dict[str, float]:

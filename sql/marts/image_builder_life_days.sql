@@ -52,10 +52,10 @@ days as (
         m.last_observed_at,
         m.active_until,
         m.seen_until,
-        -- The end of a month is the first moment of the next one, which is not a day of it.
+        -- The end of a month or part is the first moment of the next one, which is not a day of it.
         unnest(days_between(
             greatest(m.first_observed_at, midnight(m.month)),
-            least(m.days_until, midnight((m.month + interval 1 month)::date) - interval 1 microsecond)
+            least(m.days_until, m.month_end - interval 1 microsecond)
         )) as day
     from image_builder_span_months as m
     inner join numbered_lives as l on m.image_builder_key = l.image_builder_key and m.life = l.life

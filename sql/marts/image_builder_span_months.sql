@@ -1,7 +1,9 @@
 -- image_builder_span_months: One row per state span of an image builder and month (UTC) in which it has days: what the
---   days of that month derive from. Times after the month are its end, so that rows of past months rarely change.
+--   days of that month derive from. The newest snapshot's month is in parts that begin on days 1, 9, 17 and 25. Times
+--   after the month or part are its end, so that rows of past ones rarely change.
 -- reads: image_builder_state_spans, snapshots
--- month date: First day of the month.
+-- month date: First day of the month or part.
+-- month_end timestamptz: End of the month or part: the first moment after it.
 -- account_id varchar: AWS account, 12 digits.
 -- region varchar: AWS region.
 -- name varchar: Name of the image builder.
@@ -14,12 +16,14 @@
 -- state varchar: State of the span; null where AWS's value could not be read.
 -- is_active boolean: Whether the instance is up in this state and costs money.
 -- first_observed_at timestamptz: The first answer that showed this state.
--- last_observed_at timestamptz: The last answer that showed it, or the end of the month.
--- active_until timestamptz: End of its activity, or the end of the month; null if it is not active.
--- seen_until timestamptz: Until when it existed, as far as is known, or the end of the month.
--- days_until timestamptz: Until when the span has days, or the end of the month.
+-- last_observed_at timestamptz: The last answer that showed it, or the end of the month or part.
+-- active_until timestamptz: End of its activity, or the end of the month or part; null if it is not active.
+-- seen_until timestamptz: Until when it existed, as far as is known, or the end of the month or part.
+-- days_until timestamptz: Until when the span has days, or the end of the month or part.
 with newest as (
-    select max(committed_at) as committed_at
+    select
+        max(committed_at) as committed_at,
+        date_trunc('month', utc_day(arg_max(committed_at, seq)))::date as first_day
     from snapshots
     where kind = 'sweep'
 ),
@@ -33,7 +37,8 @@ spans as (
             when s.is_current then greatest(n.committed_at, s.last_observed_at)
             when s.ended_by = 'changed' then s.next_observed_at
             else s.last_observed_at
-        end as days_end
+        end as days_end,
+        n.first_day as newest_month
     from image_builder_state_spans as s
     cross join newest as n
 ),
@@ -41,13 +46,25 @@ spans as (
 months as (
     select
         *,
-        unnest(months_between(first_observed_at, days_end)) as month,
-        midnight((month + interval 1 month)::date) as month_end
+        unnest(months_between(first_observed_at, days_end)) as first_day,
+        (first_day + interval 1 month)::date as next_day,
+        first_day >= newest_month as is_newest
     from spans
+),
+
+-- From day to day, only the last part of the newest month changes.
+parts as (
+    select
+        m.*,
+        m.first_day + p.skipped as month,
+        midnight(case when m.is_newest then least(m.first_day + p.until, m.next_day) else m.next_day end) as month_end
+    from months as m
+    inner join (values (0, 8), (8, 16), (16, 24), (24, 31)) as p (skipped, until) on m.is_newest or p.skipped = 0
 )
 
 select
     month,
+    month_end,
     account_id,
     region,
     name,
@@ -63,4 +80,5 @@ select
     case when is_active then least(active_until, month_end) end as active_until,
     least(seen_end, month_end) as seen_until,
     least(days_end, month_end) as days_until
-from months
+from parts
+where month_end > first_observed_at and midnight(month) <= days_end

@@ -94,8 +94,8 @@ def test_a_day_on_which_nothing_changed_writes_rows_of_its_own_month_alone(
     lake.commit_at(63 * DAY, *answers())
     written, after = publish(lake, caplog), list_files(lake, DAYS)
 
-    assert {month for months in written.values() for month in months} == {"2026-03"}
-    assert [file.name[len(DAYS) :] for file in after] == [f".2026-0{month}.parquet" for month in (1, 2, 3)]
+    assert {month[:7] for months in written.values() for month in months} == {"2026-03"}
+    assert [file.name[len(DAYS) :] for file in after] == [f".2026-{month}.parquet" for month in ("01", "02", "03-01")]
     assert [a.samefile(b) for a, b in zip(before, after, strict=True)] == [True, True, False]
     assert publish(lake, caplog) == {}, "the same snapshot again writes no row"
     assert all(load(lake, name) == compute(lake, name) for name in FACTS)
@@ -115,7 +115,7 @@ def test_what_changes_rows_of_the_past_writes_their_months_again(
 ) -> None:
     change(lake)
 
-    assert publish(lake, caplog)[DAYS] == [*months.split(), "2026-03"]
+    assert publish(lake, caplog)[DAYS] == [*months.split(), "2026-03-01"]
     assert all(load(lake, name) == compute(lake, name) for name in FACTS)
 
 
@@ -134,7 +134,7 @@ def test_another_description_or_sql_writes_all_months_again(
     assert publish(lake, caplog) == {
         "fact_export_run": ["2026-01", "2026-02", "2026-03"],
         "fact_image_builder_change": ["2026-01"],
-        DAYS: ["2026-01", "2026-02", "2026-03"],
+        DAYS: ["2026-01", "2026-02", "2026-03-01"],
         "fact_image_builder_state_span": ["2026-03"],  # no span has ended
     }
 
@@ -157,7 +157,7 @@ def test_another_calculation_of_days_writes_all_months_again(
         ],
     )
 
-    assert publish(lake, caplog)[DAYS] == ["2026-01", "2026-02", "2026-03"]
+    assert publish(lake, caplog)[DAYS] == ["2026-01", "2026-02", "2026-03-01"]
 
 
 def test_a_limited_history_writes_again_only_the_month_that_it_cuts(
@@ -166,8 +166,27 @@ def test_a_limited_history_writes_again_only_the_month_that_it_cuts(
     publish(lake, caplog, history_days=40)
     lake.commit_at(63 * DAY, *answers())
 
-    assert publish(lake, caplog, history_days=40)[DAYS] == ["2026-01", "2026-03"]
+    assert publish(lake, caplog, history_days=40)[DAYS] == ["2026-01", "2026-03-01"]
     assert all(load(lake, name) == compute(lake, name, 40) for name in FACTS)
+
+
+@pytest.mark.slow
+def test_parts_of_the_newest_month_become_one_with_the_same_rows(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lake, written = Lake(tmp_path / "warehouse"), list[list[str]]()
+    for number, hour in enumerate((0, 7.4 * DAY, 15 * DAY, 15.2 * DAY, 27 * DAY)):
+        lake.commit_at(hour, *answers(state=("RUNNING", "STOPPED")[number % 2]))
+        written.append(publish(lake, caplog, versions=("v2",))[DAYS])
+    days = load(lake, DAYS)
+    lake.commit_at(31 * DAY, *answers(state="STOPPED"))
+
+    first, second, third, fourth = (f"2026-01-{day:02}" for day in (1, 9, 17, 25))
+    assert written == [[first], [first, second], [second, third], [third], [third, fourth]]
+    assert publish(lake, caplog, versions=("v2",))[DAYS] == ["2026-01", "2026-02-01"]
+    complete = [row for row in days if row[5] < at(26 * 1440).date()]
+    assert [row for row in load(lake, DAYS) if row[5] < at(26 * 1440).date()] == complete
+    assert len(complete) == 3 * 26
 
 
 def test_a_damaged_part_is_written_again(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
@@ -268,7 +287,7 @@ def test_past_months_are_the_same_files_and_bi_duckdb_begins_with_them(
     first, *_, before, newest = generations.list_generations()
     parts = [datapackage.parse_parts(generations.load_package(name), "")[DAYS] for name in (first, before, newest)]
 
-    assert [[part.month for part in some] for some in parts] == [["2026-01"], *2 * [["2026-01", "2026-02"]]]
+    assert [[part.month for part in some] for some in parts] == [["2026-01-01"], *2 * [["2026-01", "2026-02-01"]]]
     assert [before.file.sha256 == after.file.sha256 for before, after in zip(*parts[1:], strict=True)] == [True, False]
     assert list_kept(lake) == kept
     assert len(kept) == 1

@@ -12,7 +12,7 @@ from pathlib import Path
 from appstream_export.feeds.contract_feeds import Feed
 from appstream_export.feeds.definitions import check_columns
 from appstream_export.feeds.generations import GenerationStore
-from appstream_export.feeds.parts import FactPlan, read_part, render_part_query
+from appstream_export.feeds.parts import FactPlan, get_part_month, read_part, render_part_query
 from appstream_export.feeds.relations import render_column_definitions
 from appstream_export.lake.catalog import FeedConnection, get_feed_table_name
 
@@ -37,7 +37,7 @@ def fill_fact(connection: FeedConnection, generations: GenerationStore, plan: Fa
 def write_past(connection: FeedConnection, generations: GenerationStore, plans: Sequence[FactPlan], file: Path) -> None:
     """Write a DuckDB file with the facts of past months, if parts are kept and there are such months."""
     kept, newest = connection.kept_parts, connection.as_of.strftime("%Y-%m")
-    past = [_list_past_months(connection, plan, newest) for plan in plans]
+    past = [_list_past_months(connection, plan) for plan in plans]
     if kept is None or not any(past):
         return remove_kept_past(connection)
     key = _compute_key(connection, plans, past)
@@ -56,10 +56,11 @@ def remove_kept_past(connection: FeedConnection) -> None:
         kept.remove_files(_KEPT_NAME)
 
 
-def _list_past_months(connection: FeedConnection, plan: FactPlan, newest: str) -> list[str]:
+def _list_past_months(connection: FeedConnection, plan: FactPlan) -> list[str]:
     """Return the months whose rows will probably not change: a limited history cuts its first one each day."""
-    limit = plan.feed.find_first_day(connection.as_of)
-    first = f"{limit:%Y-%m}" if limit else ""
+    as_of, limit = connection.as_of, plan.feed.find_first_day(connection.as_of)
+    first = get_part_month(plan.feed, limit, as_of) if limit else ""
+    newest = get_part_month(plan.feed, as_of.date(), as_of)
     return sorted(month for month in plan.keys if first < month < newest)
 
 

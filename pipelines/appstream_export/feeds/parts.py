@@ -1,16 +1,17 @@
 """Facts of `feeds/v2` in files by month, so that a publication writes only the months that may have changed.
 
-`fact_image_builder_day.2026-10.parquet` has the rows of October. A part has a digest of what its rows derive from: the
-feed's SQL and columns, and the rows of its `inputs`, or else its own. If the served generation has the part with the
-same digest, and its bytes are what its description says, the new generation gets the same file under a second name.
-Generations from before an erase are never used.
+`fact_image_builder_day.2026-10.parquet` has the rows of October. The newest snapshot's month of facts by day is in
+parts of at most eight days: `fact_image_builder_day.2026-11-09.parquet` begins with November 9. A part has a digest of
+what its rows derive from: the feed's SQL and columns, and the rows of its `inputs`, or else its own. If the served
+generation has the part with the same digest, and its bytes are what its description says, the new generation gets the
+same file under a second name. Generations from before an erase are never used.
 """
 # ruff: noqa: S608 - names come from checked contracts and headers, values are quoted by lake/duckdb.py
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime, timedelta
 from hashlib import sha256
 
 import pyarrow as pa
@@ -22,13 +23,17 @@ from appstream_export.lake.catalog import FeedConnection
 from appstream_export.lake.duckdb import quote_identifier, quote_literal
 from appstream_export.lake.snapshots import FileEntry, open_parquet_file, read_row_groups
 
+PART_DAYS = 8  # the mart image_builder_span_months has the same parts
 UNDATED = "undated"
 """The part of rows that have no date or time."""
 
 
 @dataclass(frozen=True, slots=True)
 class FactPart:
-    """The file with the rows of a month, such as `2026-10`, and the digest of what they derive from."""
+    """The file with the rows of a month or part, and the digest of what they derive from.
+
+    `month` is such as `2026-10`, or `2026-11-09` for the days from November 9 to 16.
+    """
 
     month: str
     derived_from: str
@@ -61,8 +66,24 @@ def compute_part_keys(connection: FeedConnection, feed: Feed) -> dict[str, str]:
     if feed.inputs:  # with the SQL of the views between the feed and what is hashed by month
         query = connection.restrict_source(query, feed.reads, feed.inputs[0][0], "true")
     fixed = [connection.engine_version, feed.doc, query, *columns]
-    months = found or {connection.as_of.strftime("%Y-%m"): ""}
+    months = found or {get_part_month(feed, connection.as_of.date(), connection.as_of): ""}
     return {month: sha256("\n".join([*fixed, digest]).encode()).hexdigest() for month, digest in months.items()}
+
+
+def get_part_month(feed: Feed, day: date, as_of: datetime) -> str:
+    """Return the month or part of a day; only feeds by day, which name inputs, have parts of the newest month."""
+    if not feed.inputs or f"{day:%Y-%m}" < f"{as_of:%Y-%m}":
+        return f"{day:%Y-%m}"
+    return f"{day - timedelta((day.day - 1) % PART_DAYS):%Y-%m-%d}"
+
+
+def _render_part_month(feed: Feed, column: str, as_of: datetime) -> str:
+    """Return the same as SQL, of a column of dates or times."""
+    month = f"strftime({column}, '%Y-%m')"
+    if not feed.inputs:
+        return month
+    part = f"strftime({column}::date - ((dayofmonth({column}) - 1) % {PART_DAYS})::integer, '%Y-%m-%d')"
+    return f"case when {column} < date '{as_of:%Y-%m}-01' then {month} else {part} end"
 
 
 def render_month_condition(feed: Feed, months: Sequence[str]) -> str:
@@ -112,30 +133,31 @@ def _is_whole(generations: GenerationStore, file: FileEntry) -> bool:
 
 
 def _compute_row_digests(connection: FeedConnection, feed: Feed) -> dict[str, str]:
-    return dict(_load_month_digests(connection, f"({feed.sql}\n)", feed.history or ""))
+    return dict(_load_month_digests(connection, feed, f"({feed.sql}\n)", feed.history or ""))
 
 
 def _compute_input_digests(connection: FeedConnection, feed: Feed) -> dict[str, str]:
     """Return digests of the inputs by month; the months are those of the first one."""
     (first, column), *others = feed.inputs
     limit = feed.find_first_day(connection.as_of)
-    found = dict(_load_month_digests(connection, quote_identifier(first), column or ""))
-    if limit:
-        found = {month: digest for month, digest in found.items() if month >= f"{limit:%Y-%m}"}
+    cut = get_part_month(feed, limit, connection.as_of) if limit else ""
+    found = dict(_load_month_digests(connection, feed, quote_identifier(first), column or ""))
+    found = {month: digest for month, digest in found.items() if month >= cut}
     for source, by in others:
         name = quote_identifier(source)
         if by:
-            more = dict(_load_month_digests(connection, name, by))
+            more = dict(_load_month_digests(connection, feed, name, by))
         else:
             [(digest,)] = connection.fetch_rows(f"select concat_ws(' ', count(*), sum(hash(q))) from {name} as q")
             more = dict.fromkeys(found, digest)
         found = {month: f"{digest}\n{source} {more.get(month, '')}" for month, digest in found.items()}
     # The first month of a limited history loses rows from day to day.
-    return {m: f"{digest}\n{limit}" if limit and m == f"{limit:%Y-%m}" else digest for m, digest in found.items()}
+    return {month: f"{digest}\n{limit}" if month == cut else digest for month, digest in found.items()}
 
 
-def _load_month_digests(connection: FeedConnection, source: str, column: str) -> Iterator[tuple[str, str]]:
-    month = f"coalesce(strftime({quote_identifier(column)}, '%Y-%m'), '{UNDATED}')"
+def _load_month_digests(connection: FeedConnection, feed: Feed, source: str, column: str) -> Iterator[tuple[str, str]]:
+    part = _render_part_month(feed, quote_identifier(column), connection.as_of)
+    month = f"coalesce({part}, '{UNDATED}')"
     query = f"select {month}, concat_ws(' ', count(*), sum(hash(q))) from {source} as q group by 1"
     return iter(connection.fetch_rows(query))
 
@@ -143,6 +165,8 @@ def _load_month_digests(connection: FeedConnection, source: str, column: str) ->
 def _render_month_range(column: str, month: str) -> str:
     if month == UNDATED:
         return f"{column} is null"
-    first = date.fromisoformat(f"{month}-01")
+    first = date.fromisoformat(month if len(month) > len("2026-10") else f"{month}-01")
     following = date(first.year + first.month // 12, first.month % 12 + 1, 1)
+    if len(month) > len("2026-10"):
+        following = min(following, first + timedelta(PART_DAYS))
     return f"({column} >= date {quote_literal(str(first))} and {column} < date {quote_literal(str(following))})"

@@ -82,7 +82,7 @@ def _limit_months(view: SqlFile, source: str, months: int) -> str:
     if source not in view.reads:
         return view.sql
     name = quote_identifier(source)
-    first = f"(select max(month) - interval {months - 1} month from temp.main.{name})"
+    first = f"(select date_trunc('month', max(month)) - interval {months - 1} month from temp.main.{name})"
     return f"with {name} as (select * from temp.main.{name} where month >= {first}) select * from ({view.sql}\n)"
 
 
