@@ -13,6 +13,8 @@
 -- instance_type varchar: Instance size, as last known; null where AWS reports none.
 -- platform varchar: Operating system, as last known; null where AWS reports none.
 -- root_volume_size_gb bigint: Root volume in GB, as last known; null where AWS reports none.
+-- arn varchar: Amazon Resource Name, as last known; null where AWS reports none.
+-- display_name varchar: Name shown to people, as last known; null where AWS reports none.
 -- state varchar: State of this span; null where AWS's value could not be read.
 -- is_active boolean: Whether the instance is up in this state and costs money: PENDING, UPDATING_AGENT, RUNNING,
 --   REBOOTING.
@@ -43,7 +45,10 @@ with logged as (
             when change = 'changed' then [new_value]
             else json_extract_string(
                 coalesce(new_value, old_value),
-                ['$.state', '$.created_time', '$.instance_type', '$.platform', '$.root_volume_size_gb']
+                [
+                    '$.state', '$.created_time', '$.instance_type', '$.platform', '$.root_volume_size_gb', '$.arn',
+                    '$.display_name'
+                ]
             )
         end as facts
     from app_block_builder_changes_history
@@ -162,7 +167,9 @@ spans as (
         coalesce(b.created_time, e.last_facts[2]::timestamptz) as created_time,
         coalesce(b.instance_type, e.last_facts[3]) as instance_type,
         coalesce(b.platform, e.last_facts[4]) as platform,
-        e.last_facts[5]::bigint as root_volume_size_gb
+        e.last_facts[5]::bigint as root_volume_size_gb,
+        coalesce(b.arn, e.last_facts[6]) as arn,
+        coalesce(b.display_name, e.last_facts[7]) as display_name
     from lives as e
     -- Every span of a life that goes on has the newest row's facts: a stop changes no cost of the days before it.
     left join app_block_builders as b
@@ -191,6 +198,8 @@ select
     instance_type,
     platform,
     root_volume_size_gb,
+    arn,
+    display_name,
     state,
     is_active,
     first_observed_at,
