@@ -65,13 +65,13 @@ def _convert_columns(
 ) -> Sequence[Sequence[Any]]:
     if not any(converters):
         return rows
-    whole = [convert or _keep_value for convert in converters]
+    whole = [convert or _get_value for convert in converters]
     return [
         [None if value is None else convert(value) for value, convert in zip(row, whole, strict=True)] for row in rows
     ]
 
 
-def _keep_value(value: object) -> object:
+def _get_value(value: object) -> object:
     return value
 
 
