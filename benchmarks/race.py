@@ -183,7 +183,12 @@ class _Track:
         if why:
             raise _Disqualified(why)
         served = self._aws.change()
-        return Lap(costs.get("process_s", process_s), costs, float(served["cpu_s"]), int(served["calls"].get("DescribeImageBuilders", 0)))
+        return Lap(
+            costs.get("process_s", process_s),
+            costs,
+            float(served["cpu_s"]),
+            int(served["calls"].get("DescribeImageBuilders", 0)),
+        )
 
 
 def install_dlt() -> Path:

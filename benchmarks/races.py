@@ -158,4 +158,7 @@ def _list_stages(race: Race) -> list[Figure]:
     laps = race.laps.get(PUBLISHED, [])
     after = [sum(lap.costs["stages"][f"{stage}_s"] for stage in STAGES[3:]) for lap in laps]
     seen = [lap.process_s - seconds for lap, seconds in zip(laps, after, strict=True)]
-    return [*found, *([make_figure(f"{load}: from process start to the first row in a view", seen, "s")] if seen else [])]
+    return [
+        *found,
+        *([make_figure(f"{load}: from process start to the first row in a view", seen, "s")] if seen else []),
+    ]

@@ -11,7 +11,12 @@ import pyarrow as pa
 
 from appstream_export.contracts import Contract, list_sql_files
 from appstream_export.errors import OutOfMemory, QueryError
-from appstream_export.lake.catalog.derived import derive_newest_months, derive_tables, restrict_source
+from appstream_export.lake.catalog.derived import (
+    derive_newest_months,
+    derive_tables,
+    materialize_views,
+    restrict_source,
+)
 from appstream_export.lake.catalog.kept_parts import KeptParts
 from appstream_export.lake.catalog.query import run_query
 from appstream_export.lake.catalog.rendered import connect_as_rendered
@@ -107,6 +112,10 @@ class SharedConnection:
         """Return the query as if the derived table `source` had only the rows for which the condition is true."""
         self.derive_tables(con, [source])
         return restrict_source(self._contracts, query, reads, source, condition)
+
+    def materialize_views(self, con: duckdb.DuckDBPyConnection, names: Iterable[str]) -> list[str]:
+        """Compute those of the names that are views of `sql/` and no tables yet; return theirs, to be dropped."""
+        return materialize_views(con, self._contracts, names)
 
     def close(self) -> None:
         """Close the connection; do nothing if it is closed."""
