@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from benchmarks.children import ROOT, Unreachable, run_uv
@@ -15,13 +16,21 @@ def install_release(tree: Path) -> Path:
     Raises Unreachable if the checkout lacks its commit, or its packages cannot be had.
     """
     if not (tree / "uv.lock").exists():
-        packed = subprocess.run(["git", "archive", OLD_COMMIT], cwd=ROOT, check=False, capture_output=True)
+        archive = ["git", "archive", OLD_COMMIT]
+        packed = subprocess.run(archive, cwd=ROOT, check=False, capture_output=True)  # noqa: S603  our own words
         if packed.returncode:
             raise Unreachable(f"this checkout lacks the commit {OLD_COMMIT} of version {OLD}")
         tree.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["tar", "-x", "-C", tree], input=packed.stdout, check=True)
+        subprocess.run(["tar", "-x", "-C", tree], input=packed.stdout, check=True)  # noqa: S603, S607
     run_uv(
         "sync", "--quiet", "--locked", "--compile-bytecode", "--no-dev", "--python", sys.executable,
         environ={"UV_PROJECT_ENVIRONMENT": str(tree / ".venv")}, root=tree,
     )  # fmt: skip
     return tree / ".venv" / "bin"
+
+
+def find_command(tree: Path) -> Path | None:
+    """Install the older version into a folder and return its command; None if it cannot be had."""
+    with suppress(Unreachable):
+        return install_release(tree) / "appstream-export"
+    return None
