@@ -123,7 +123,7 @@ class Exporter(Child):
 
 
 def run_uv(*args: str, environ: Mapping[str, str] | None = None, root: Path = ROOT) -> str:
-    """Run uv in a project, ours by default, and return its output; raises Unreachable, RuntimeError if Python did."""
+    """Run uv in a project and return its output; raises Unreachable, and RuntimeError where Python raised."""
     uv = os.environ.get("UV") or shutil.which("uv")
     if uv is None:
         raise Unreachable("uv is not on the PATH")

@@ -13,8 +13,8 @@ from benchmarks.findings import markdown
 KEPT = "docs/images/figures.json"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 HEADLINES: Mapping[str, str] = {
-    "sparse: time of a whole run / time of a plain boto3 script": "a whole run / a boto3 script, 300 small scopes",
-    "dense: time of a whole run / time of a plain boto3 script": "a whole run / a boto3 script, 50,000 builders",
+    "sparse: time of a whole run / time of a plain boto3 script": "a whole run / plain boto3, 300 small scopes",
+    "dense: time of a whole run / time of a plain boto3 script": "a whole run / plain boto3, 50,000 builders",
     "sparse: CPU after the sweep / that of version 0.3.0": "CPU after the sweep / that of 0.3.0, 300 small scopes",
     "dense: CPU after the sweep / that of version 0.3.0": "CPU after the sweep / that of 0.3.0, 50,000 builders",
     "dense: peak memory of a whole run": "peak memory of a whole run, 50,000 builders",

@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 import tarfile
+from contextlib import suppress
 from pathlib import Path
 
 from benchmarks.children import ROOT, Unreachable, run_uv
@@ -29,3 +30,10 @@ def install_release(tree: Path) -> Path:
         environ={"UV_PROJECT_ENVIRONMENT": str(tree / ".venv")}, root=tree,
     )  # fmt: skip
     return tree / ".venv" / "bin"
+
+
+def find_command(tree: Path) -> Path | None:
+    """Install the older version into a folder and return its command; None if it cannot be had."""
+    with suppress(Unreachable):
+        return install_release(tree) / "appstream-export"
+    return None

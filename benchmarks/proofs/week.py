@@ -20,7 +20,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from appstream_export.emulator import Emulator, make_image_builder
 from benchmarks.children import clean_environment
 from benchmarks.findings import Findings
-from benchmarks.releases import OLD, install_release
+from benchmarks.releases import OLD, find_command
 from tests.pings import Pings, serve_pings
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -230,7 +230,7 @@ def prove(size: Size, folder: Path) -> Findings:
     """Run the week, and judge what each channel said of every run."""
     found = Findings(f"A week unattended: {size.days} days, a run every {HOURS} hours")
     with Emulator() as aws, serve_pings() as pings, _mount_disk(folder / "disk") as has_disk:
-        old = install_release(folder / "old") if size.upgrades else None
+        old = find_command(folder / "old") if size.upgrades else None
         week = Week(folder=folder, aws=aws, pings=pings, size=size, old=old, has_disk=has_disk)
         for scope in _list_scopes():
             for number in range(BUILDERS):

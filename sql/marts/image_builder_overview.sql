@@ -48,7 +48,7 @@ with subnets as (
         region,
         image_builder_name as name,
         count(*) as found,
-        string_agg(subnet_id, ', ' order by subnet_id) as listed
+        array_to_string(list_sort(list(subnet_id)), ', ') as listed
     from image_builder_subnets
     group by all
 ),
@@ -59,7 +59,7 @@ security_groups as (
         region,
         image_builder_name as name,
         count(*) as found,
-        string_agg(security_group_id, ', ' order by security_group_id) as listed
+        array_to_string(list_sort(list(security_group_id)), ', ') as listed
     from image_builder_security_groups
     group by all
 ),
@@ -70,7 +70,7 @@ errors as (
         region,
         image_builder_name as name,
         count(*) as found,
-        string_agg(distinct error_code, ', ' order by error_code) as listed,
+        array_to_string(list_sort(list(distinct error_code)), ', ') as listed,
         max(error_timestamp) as last_error_at
     from image_builder_errors
     group by all
@@ -82,7 +82,7 @@ endpoints as (
         region,
         image_builder_name as name,
         count(*) as found,
-        string_agg(vpce_id, ', ' order by vpce_id) as listed
+        array_to_string(list_sort(list(vpce_id)), ', ') as listed
     from image_builder_endpoints
     group by all
 ),

@@ -115,18 +115,30 @@ def test_a_run_that_commits_between_two_stages_is_shown_by_the_second(lake: Lake
 def test_stages_that_lack_memory_are_performed_again_with_more(
     lake: Lake, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_connections, "MEMORY_LIMITS", ("1MiB", "1GiB"))
+    monkeypatch.setattr(shared_connections, "MEMORY_LIMITS", (1, 1024))
     with caplog.at_level(logging.INFO, "appstream_export.lake.catalog.shared"):
         publish(lake)
 
-    retries = [record for record in caplog.records if "needs more than 1MiB" in record.getMessage()]
+    retries = [record for record in caplog.records if "needs more than 1 MiB" in record.getMessage()]
     assert len(retries) == 1, "later stages have more from the start"
+
+
+@pytest.mark.slow
+def test_a_large_warehouse_begins_with_the_memory_that_its_items_need(
+    lake: Lake, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_connections, "MEMORY_LIMITS", (1, 1024))
+    monkeypatch.setattr(shared_connections, "ITEMS_PER_MIB", 1 / 200)
+    with caplog.at_level(logging.INFO, "appstream_export.lake.catalog.shared"):
+        publish(lake)
+
+    assert not [record for record in caplog.records if "needs more than" in record.getMessage()]
 
 
 def test_a_query_of_the_report_that_lacks_memory_is_run_again_with_more(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_connections, "MEMORY_LIMITS", ("32MiB", "1GiB"))
+    monkeypatch.setattr(shared_connections, "MEMORY_LIMITS", (32, 1024))
     wide = "select len(list(i::varchar || repeat('x', 100))) as n from range(400000) as t(i)"
     with SharedConnection(lake.store, lake.contracts) as shared:
 

@@ -82,7 +82,12 @@ class Feed:
     @property
     def is_dimension(self) -> bool:
         """Whether other feeds lead to it: a dimension, or the newest state of items."""
-        return self.name.startswith("dim_") or self.name.endswith("_latest")
+        return self.name.startswith("dim_") or self.is_newest_state
+
+    @property
+    def is_newest_state(self) -> bool:
+        """Whether it has one wide row for each item of the newest snapshot. Only in v2."""
+        return self.name.endswith("_latest")
 
 
 def build_contract_feeds(contract: Contract) -> Iterator[Feed]:

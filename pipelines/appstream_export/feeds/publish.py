@@ -13,7 +13,7 @@ import io
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -457,7 +457,9 @@ def _load_served_parts(generations: GenerationStore, erased_seq: int) -> dict[st
 def _create_feed_table(connection: FeedConnection, feed: Feed) -> str:
     """Create the table of a feed and return its SQL name; raises ContractError if its columns or key are wrong."""
     connection.derive_tables(feed.reads)
-    table = create_table(connection, feed, f"from ({feed.sql}\n){feed.order}")
+    query = f"from ({feed.sql}\n)"
+    with connection.stage_rows(query, feed.reads) if feed.is_newest_state else nullcontext(query) as rows:
+        table = create_table(connection, feed, f"{rows}{feed.order}")
     _check_key(connection, feed, table)
     return table
 

@@ -43,6 +43,20 @@ def derive_tables(
     return missing
 
 
+def materialize_views(con: duckdb.DuckDBPyConnection, contracts: Sequence[Contract], names: Iterable[str]) -> list[str]:
+    """Compute those of the names that are views of `sql/`, unless the connection has them as tables; return theirs.
+
+    A query that joins them then needs the memory of its own joins alone. Drop the tables after it.
+    """
+    with translate_duckdb_errors():
+        known = {name for (name,) in con.execute(_TEMPORARY_SQL).fetchall()}
+        wanted = {*names} - known
+        found = [view for view in list_view_files(contracts) if view.name in wanted]
+        for view in found:
+            con.execute(f"create temp table {quote_identifier(view.name)} as {view.sql}")
+    return [view.name for view in found]
+
+
 def derive_newest_months(
     con: duckdb.DuckDBPyConnection, contracts: Sequence[Contract], reads: Iterable[str], months: int
 ) -> list[str]:

@@ -31,6 +31,7 @@ from appstream_export.lake.storage import Store
 BATCH_ROWS = 10_240
 FEED_SNAPSHOT, FEED_SNAPSHOT_COLUMNS = "feed_snapshot", ("snapshot_id", "as_of_utc", "as_of")
 """A table of one row that queries of feeds may read, and its columns."""
+_STAGED = "staged_rows"
 _SNAPSHOT = f"""
 create or replace temp view {FEED_SNAPSHOT} as
 select snapshot_id, utc(committed_at) as as_of_utc, committed_at as as_of
@@ -105,6 +106,25 @@ class FeedConnection:
     def derive_sources(self, *folders: str) -> None:
         """Compute what the files of these folders of `sql/` read and derives from a history, unless it is there."""
         self._shared.derive_sources(self.con, *folders)
+
+    @contextmanager
+    def stage_rows(self, query: str, reads: Iterable[str]) -> Generator[str]:
+        """Compute a query of many joins in little memory; yield a query of its rows, which `reads` name the sources of.
+
+        The views that it reads are computed one by one, then joined, and the caller sorts the rows.
+        """
+        views = self._shared.materialize_views(self.con, reads)
+        try:
+            self.create_temporary_table(_STAGED, query)
+            self._drop_temporary_tables(views)
+            views = []
+            yield f"from temp.{_STAGED}"
+        finally:
+            self._drop_temporary_tables([*views, _STAGED])
+
+    def _drop_temporary_tables(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._execute_statement(f"drop table if exists temp.{quote_identifier(name)}")
 
     def register_table(self, name: str, table: pa.Table) -> None:
         """Register an Arrow table under a name that queries can read."""
