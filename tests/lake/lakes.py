@@ -275,8 +275,18 @@ class Lake:
         }
 
 
-def live_randomly(lake: Lake, chance: random.Random, *, steps: int, prices: Sequence[Any] = ()) -> Iterator[float]:
-    """Let random commits, expiries and erasures of account C happen over months; yield the hour after each of them."""
+def live_randomly(
+    lake: Lake,
+    chance: random.Random,
+    *,
+    steps: int,
+    prices: Sequence[Any] = (),
+    gaps: Sequence[float] = (1, DAY, 9 * DAY, 25 * DAY),
+) -> Iterator[float]:
+    """Let random commits, expiries and erasures of account C happen over months; yield the hour after each of them.
+
+    `gaps` are the hours between them.
+    """
     hour = 0.0
 
     def commit() -> None:
@@ -290,7 +300,7 @@ def live_randomly(lake: Lake, chance: random.Random, *, steps: int, prices: Sequ
 
     commit()
     for _ in range(steps):
-        hour += chance.choice((1, DAY, 9 * DAY, 25 * DAY))
+        hour += chance.choice(gaps)
         try:
             chance.choices((commit, expire, erase), (8, 1, 1))[0]()
         except ExportError:  # nothing to erase, or nothing committed
