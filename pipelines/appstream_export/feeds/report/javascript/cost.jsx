@@ -72,12 +72,21 @@ function Explained({ model, selection: { sums, over }, goTo }) {
       <Figure name={month(last)} value={missesLast ? "not seen" : usd(sums.last_month)} note={missesLast ? `the first day seen is ${firstSeen}` : isPart ? `seen since ${firstSeen}` : "the whole month"} />
       <Figure name="Run rate" value={`${usd(sums.rate)} a day`} note={`the ${counted(sums.up, "builder")} up now for 24 hours, and all disks above 200 GB`} />
       <Figure name="At this rate, the month ends at" value={usd(sums.forecast)} note={`if nothing starts or stops in the ${hours(model.daysLeft)} days left${comparison}`} />
-      <Figure name="Last 7 days" value={usd(sums.week)} note={`${sums.week_before ? `${change(sums.week, sums.week_before)} against ${usd(sums.week_before)} in the 7 days before` : "the 7 days before were not seen"}; whole days only`} />
+      <Figure name="Last 7 days" value={usd(sums.week)} note={describeWeek(model, sums)} />
       <Figure name="Stopping what is idle saves" value={`${usd(sums.idle_rate)} a day`} note={<>{usd(sums.idle_month)} in a month of 730 hours; <a href="#to=todo-up" onClick={goTo("todo-up")}>{counted(sums.idle, "builder")} up for {over} hours or more</a></>} />
       <Figure name="Deleting what is stopped saves" value={`${usd(sums.disk_month)} a month`} note={<>disks above 200 GB of <a href="#to=todo-disk" onClick={goTo("todo-disk")}>{counted(sums.disks, "builder")} not up</a></>} />
       {sums.unpriced > 0 && <Figure name="Without a price" value={counted(sums.unpriced, "builder")} note={<>{sums.unpriced_gone > 0 && `and ${count(sums.unpriced_gone)} that are gone; `}costs are lower bounds; <a href="#to=todo-price" onClick={goTo("todo-price")}>which builders</a></>} />}
     </dl>
   );
+}
+
+// Both weeks end with yesterday. A warehouse that is younger than they are saw only a part of them.
+function describeWeek({ today, firstSeen }, sums) {
+  const seen = `seen since ${day(new Date(firstSeen * 864e5))}`;
+  if (firstSeen > today - 7) return `the 7 days before today, ${seen}`;
+  if (!sums.week_before) return "up to yesterday; the 7 days before were not seen";
+  const part = firstSeen > today - 14 ? `, ${seen}` : "";
+  return `up to yesterday; ${change(sums.week, sums.week_before)} against ${usd(sums.week_before)} in the 7 days before${part}`;
 }
 
 const Figure = ({ name, value, note }) => <div><dt>{name}</dt><dd>{value}</dd><dd class="faint">{note}</dd></div>;

@@ -4,7 +4,7 @@ const TENTHS = new Intl.NumberFormat("en-US", { maximumFractionDigits: 1 });
 const USD = new Intl.NumberFormat("en-US", { style: "currency", currency: "USD" });
 const MONTH = new Intl.DateTimeFormat("en-US", { month: "long", year: "numeric", timeZone: "UTC" });
 
-export const count = (number) => WHOLE.format(number);
+export const count = (number) => (number === null || number === undefined ? "" : WHOLE.format(number));
 export const counted = (number, noun, plural = `${noun}s`) => `${count(number)} ${number === 1 ? noun : plural}`;
 export const hours = (number) => (number === null || number === undefined ? "" : TENTHS.format(number));
 export const usd = (number) => (number === null || number === undefined ? "unknown" : USD.format(number));

@@ -98,7 +98,7 @@ function Network({ builder }) {
   if (builder.is_gone) return <p class="none">It is gone: its network is no longer known.</p>;
   return <Pairs pairs={[
     ["exposed by", builder.ways.join(", ") || "nothing"], ["default internet access", yes(builder.enable_default_internet_access)],
-    ["IMDSv1 off", yes(builder.disable_imdsv1)], ["private address", builder.eni_private_ip_address], ["subnets", builder.subnet_ids],
+    ["IMDSv1", builder.disable_imdsv1 === null ? "" : builder.disable_imdsv1 ? "off" : "allowed"], ["private address", builder.eni_private_ip_address], ["subnets", builder.subnet_ids],
     ["security groups", builder.security_group_ids], ["VPC endpoints", builder.vpce_ids], ["IPv6 addresses", builder.ipv6_addresses || ""],
     ["IAM role", builder.iam_role_arn], ["domain", builder.directory_name],
   ]} />;
