@@ -1,4 +1,4 @@
-"""Each tool that docs/connect.md calls tested runs the snippet of that page in an environment of its own, without ours."""
+"""Each tool that docs/connect.md calls tested runs the snippet of that page, in an environment without ours."""
 
 import json
 import os

@@ -5,5 +5,5 @@ import json
 from snippet import current, package, report
 
 assert report.valid, report.flatten(["type", "fieldName", "note"])[:5]
-rows = {resource.name: resource.custom["rows"] for resource in package.resources}
-print(json.dumps({"builders": rows["image_builder_latest"], "feeds": len(current["feeds"])}))
+builders = package.get_resource("image_builder_latest.csv").read_rows()
+print(json.dumps({"builders": len(builders), "feeds": len(current["feeds"])}))
