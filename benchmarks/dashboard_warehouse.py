@@ -35,13 +35,13 @@ class DashboardSize:
     snapshots: int = 16
 
 
-def write_dashboard_warehouse(place: Path, size: DashboardSize) -> Path:
+def write_dashboard_warehouse(place: Path, size: DashboardSize, *, csv: bool = False) -> Path:
     """Commit the snapshots, publish v2 with the label `team`, and return the warehouse."""
     lake = Lake(place)
     for number in range(size.snapshots):
         answers = list(_list_answers(size, number))
         lake.commit_at(number * HOURS, *answers, accounts=_list_accounts(size), prices=_PRICES)
-    publish_feeds(lake.store, lake.contracts, FeedsSettings(account_labels=("team",), versions=("v2",)))
+    publish_feeds(lake.store, lake.contracts, FeedsSettings(account_labels=("team",), versions=("v2",), csv=csv))
     return Path(lake.store.root)
 
 

@@ -46,4 +46,5 @@ def watched(browser: Browser, *, width: int = 1280, height: int = 900) -> Watche
     page.on("console", lambda message: seen.said.append(message.text))
     page.on("pageerror", lambda error: seen.said.append(str(error)))
     page.on("request", lambda request: seen.asked.append(request.url))
+    page.on("websocket", lambda socket: seen.asked.append(socket.url))
     return seen

@@ -4,17 +4,10 @@ Superset runs with its own pins, in an environment of its own, on 127.0.0.1. Scr
 `.benchmarks/dashboards`, to be looked at.
 """
 
-import os
 import shutil
-import socket
-import subprocess
-import time
-import urllib.error
 import urllib.parse
-import urllib.request
 import zipfile
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +15,13 @@ import yaml
 from playwright.sync_api import Error, Page, Response, sync_playwright
 
 from appstream_export.cli.main import main as run_command
-from benchmarks.children import ROOT, clean_environment, run_uv
+from benchmarks.children import ROOT, run_uv
 from benchmarks.dashboard_warehouse import DashboardSize, write_dashboard_warehouse
 from benchmarks.findings import Findings
+from benchmarks.served import serve_program
 
-START_S = 600
 PAGE_MS = 600_000
+_SETTLE_MS = 2_000  # from a click to the requests that it leads to
 PINS = ROOT / "benchmarks" / "dashboards" / "superset.txt"
 CONFIG = ROOT / "benchmarks" / "dashboards" / "superset_config.py"
 SHOTS = ROOT / ".benchmarks" / "dashboards"
@@ -50,7 +44,8 @@ def prove(size: Size, folder: Path) -> Findings:
     charts = _list_charts(bundle)
     environ = {"SUPERSET_HOME": str(folder), "SUPERSET_CONFIG_PATH": str(CONFIG), "FLASK_APP": "superset"}
     _prepare_superset(bundle, environ)
-    with _serve_superset(environ) as url:
+    words = _command("run", "-h", "127.0.0.1", "-p", "{port}", "--with-threads")
+    with serve_program(words, "/health", environ) as url:
         drawn, drilled = _look_at_dashboard(url)
     rows = [found.judge(name, [drawn.get(name, "not drawn")], "no error", drawn.get(name) == "ok") for name in charts]
     rows.append(found.judge("drill to a builder", [drilled], "1: states of one builder alone", drilled == 1))
@@ -79,44 +74,6 @@ def _run_superset(environ: Mapping[str, str], *words: str) -> None:
 def _command(*words: str) -> list[str]:
     isolated = ("run", "--quiet", "--isolated", "--no-project", "--python", "3.11", "--with-requirements", str(PINS))
     return [*isolated, "superset", *words]
-
-
-@contextmanager
-def _serve_superset(environ: Mapping[str, str]) -> Generator[str]:
-    """Serve on a free port until the block ends."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = _command("run", "-h", "127.0.0.1", "-p", str(port), "--with-threads")
-    uv = os.environ.get("UV") or shutil.which("uv") or "uv"
-    child = subprocess.Popen(  # noqa: S603  our own command
-        [uv, *words],
-        cwd=ROOT,
-        env={**clean_environment(), **environ},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _wait_until_healthy(url, child)
-        yield url
-    finally:
-        os.killpg(child.pid, 15)
-        child.wait(30)
-
-
-def _wait_until_healthy(url: str, child: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + START_S
-    while time.monotonic() < end and child.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:  # noqa: S310  127.0.0.1
-                # Another program may have taken the port meanwhile; then Superset ends.
-                if answer.read() == b"OK" and child.poll() is None:
-                    return
-        except (urllib.error.URLError, OSError):
-            time.sleep(1)
-    raise RuntimeError("Superset did not start")
 
 
 def _look_at_dashboard(url: str) -> tuple[dict[str, str], int]:
@@ -150,22 +107,32 @@ def _look_at_dashboard(url: str) -> tuple[dict[str, str], int]:
         names = _read_names(page, url)
         page.goto(f"{url}/superset/dashboard/appstream-image-builders/")
         for title in PAGES:
-            page.mouse.wheel(0, -3000)
-            page.locator(".ant-tabs-tab", has_text=title).first.click()
-            page.wait_for_load_state("networkidle")
+            _open_tab(page, title)
             page.mouse.wheel(0, 3000)  # charts below are drawn once they are near
-            page.wait_for_load_state("networkidle")
+            _wait_until_drawn(page)
             page.screenshot(path=SHOTS / f"superset-{title.lower().replace(' ', '-')}.png")
-        page.mouse.wheel(0, -3000)
-        page.locator(".ant-tabs-tab", has_text="Builders").first.click()
-        page.wait_for_load_state("networkidle")
+        _open_tab(page, "Builders")
+        page.screenshot(path=SHOTS / "superset-find.png")
         states = next(chart for chart, name in names.items() if name == "Life: states")
         with page.expect_response(lambda response: f'"slice_id":{states}' in _decode_url(response.url)):
             _click_builder(page)
-        page.wait_for_load_state("networkidle")
+        _wait_until_drawn(page)
         page.screenshot(path=SHOTS / "superset-builder.png")
         browser.close()
     return {names[chart]: answer for chart, answer in answers.items() if chart in names}, len(builders.get(states, ()))
+
+
+def _open_tab(page: Page, title: str) -> None:
+    page.mouse.wheel(0, -3000)
+    page.locator(".ant-tabs-tab", has_text=title).first.click()
+    _wait_until_drawn(page)
+
+
+def _wait_until_drawn(page: Page) -> None:
+    """Wait until no chart that can be seen waits for its data; one whose page is left meanwhile may never draw."""
+    page.wait_for_timeout(_SETTLE_MS)
+    page.wait_for_load_state("networkidle")
+    page.wait_for_function("!document.body.innerText.includes('Waiting on')")
 
 
 def _decode_url(url: str) -> str:

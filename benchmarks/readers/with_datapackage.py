@@ -1,4 +1,4 @@
-"""datapackage, an older library of the standard: `python with_datapackage.py FOLDER`. Checks that it is valid."""
+"""datapackage, an older library of the standard: `python with_datapackage.py FOLDER`, the folder of current.json."""
 
 import json
 import sys
@@ -6,8 +6,9 @@ from pathlib import Path
 
 from datapackage import Package
 
-package = Package(str(Path(sys.argv[1]).resolve() / "latest" / "datapackage.json"))
+v2 = Path(sys.argv[1]).parent
+current = json.loads((v2 / "current.json").read_text("utf-8"))
+package = Package(str(v2 / current["datapackage"]))
 assert package.valid, package.errors
-found = {resource.name: resource.descriptor["rows"] for resource in package.resources}
-feeds = sum(resource.descriptor["format"] == "parquet" for resource in package.resources)
-print(json.dumps({"builders": found["image_builders"], "joined": found["image_builder_subnets"], "feeds": feeds}))
+rows = {resource.name: resource.descriptor["rows"] for resource in package.resources}
+print(json.dumps({"builders": rows["image_builder_latest"], "feeds": len(current["feeds"])}))

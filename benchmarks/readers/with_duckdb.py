@@ -1,17 +1,18 @@
-"""duckdb: `python with_duckdb.py FOLDER`, the folder of bi.duckdb, which the oldest supported DuckDB opens too."""
+"""What the snippet for DuckDB found, in the oldest and in the newest version that can open the file."""
 
 import json
 import sys
-from pathlib import Path
 
 import duckdb
+from snippet import builders, feeds, locked, usd
 
-config = {"enable_external_access": False, "lock_configuration": True}
-with duckdb.connect(str(Path(sys.argv[1]) / "bi.duckdb"), read_only=True, config=config) as con:
-    builders = con.execute("select count(*) from image_builders").fetchone()[0]
-    joined = con.execute("select count(*) from image_builder_subnets join image_builders using (image_builder_key)")
-    joined = joined.fetchone()[0]
+with duckdb.connect(sys.argv[1], read_only=True, config=locked) as con:
     undescribed = "select count(*) from duckdb_columns() where not internal and comment is null"
-    assert con.execute(undescribed).fetchone()[0] == 0
-    feeds = con.execute("select count(*) from duckdb_tables()").fetchone()[0]
-print(json.dumps({"builders": builders, "joined": joined, "feeds": feeds}))
+    assert con.execute(undescribed).fetchone() == (0,)
+    for statement in ("from read_text('/etc/hostname')", "set enable_external_access = true"):
+        try:
+            con.execute(statement)
+            raise SystemExit(f"it is open to {statement}")
+        except duckdb.Error:
+            pass
+print(json.dumps({"builders": len(builders), "usd": {t: round(v, 2) for t, v in usd}, "feeds": len(feeds)}))

@@ -1,16 +1,10 @@
-"""polars: `python with_polars.py FOLDER`, the folder of current.json."""
+"""What the snippet for polars found."""
 
 import json
-import sys
-from pathlib import Path
 
 import polars as pl
+from snippet import builders, frames, usd
 
-v1 = Path(sys.argv[1])
-current = json.loads((v1 / "current.json").read_text("utf-8"))
-frames = {feed: pl.read_parquet(v1 / path, hive_partitioning=False) for feed, path in current["feeds"].items()}
-
-builders, subnets = frames["image_builders"], frames["image_builder_subnets"]
-joined = subnets.join(builders.select("image_builder_key", "state"), on="image_builder_key", validate="m:1")
-assert builders.schema["as_of_utc"] == pl.Datetime("us")
-print(json.dumps({"builders": len(builders), "joined": len(joined), "feeds": len(frames)}))
+assert builders.schema["as_of_utc"] == pl.Datetime("us", "UTC")
+paid = {team: round(value, 2) for team, value in usd.rows()}
+print(json.dumps({"builders": len(builders), "usd": paid, "feeds": len(frames)}))

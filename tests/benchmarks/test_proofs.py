@@ -88,7 +88,7 @@ def test_every_channel_reports_the_faults_of_a_week_and_nothing_else(tmp_path: P
 
 @pytest.mark.long
 def test_tools_that_are_here_anyway_read_the_feeds(tmp_path: Path) -> None:
-    size = connect.Size(tools={"csv": (), "pyarrow": (), "duckdb": ()}, accounts=2, items=2, is_isolated=False)
+    size = connect.Size(tools={"csv": (), "pyarrow": (), "DuckDB": ()}, is_isolated=False)
 
     assert connect.prove(size, tmp_path).broken == []
 

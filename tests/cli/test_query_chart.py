@@ -74,6 +74,19 @@ def test_bars_below_zero_begin_where_the_others_end(capsys: pytest.CaptureFixtur
     assert up.index("█") == pytest.approx(down.rindex("█") + 1, abs=1)
 
 
+@pytest.mark.parametrize("width", [30, 40, 60, 200])
+def test_a_narrow_terminal_shortens_labels_and_neither_bars_nor_numbers(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    rows = [{"name": "engineering-office-image-03", "account": "engineering-gis", "n": n} for n in (876.25, 438.125)]
+    (_, longest, most), (_, shorter, least) = draw(capsys, rows, "name", "account")
+
+    assert (most, least) == ("876.25", "438.125")
+    assert longest >= 6
+    assert longest == pytest.approx(2 * shorter, abs=2)
+
+
 def test_what_is_not_drawn_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     print_chart(pa.table({"name": ["x"] * (BARS_MAX + 3), "n": [1] * (BARS_MAX + 3)}), ChartColumns("n", ("name",)))
     lines = capsys.readouterr().out.splitlines()

@@ -1,31 +1,41 @@
-"""The program for Streamlit: written by the command, started by Streamlit's own test client in its own environment."""
+"""The program for Streamlit: written by the command, run by Streamlit's own test client, and looked at in a browser."""
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 import pytest
+from playwright.sync_api import Browser, Page, expect
 
 from appstream_export.cli.main import main
+from benchmarks.served import serve_program
+from tests.browser import PATIENCE_MS, watched
 from tests.feeds.test_star_tools import run
 from tests.lake.lakes import Lake
 
 SOURCE = Path("docs/dashboards/streamlit/app.py")
 NEEDS = ("streamlit==1.67.0", "duckdb", "setuptools")
 SCRIPT = """
-import json, sys
+import json, os, sys
 from streamlit.testing.v1 import AppTest
 found = {}
-for choices in ({}, {"region": ["eu-west-1"]}):
+filters = {"account": ["1"], "region": ["eu-west-1"], "label_team": ["x"], "state": ["RUNNING"]}
+for choices in ({}, {"region": ["eu-west-1"]}, filters):
     app = AppTest.from_file(sys.argv[1], default_timeout=600)
     for column, values in choices.items():
         app.query_params[column] = values
     app.run()
     figures = {metric.label: metric.value for metric in app.metric}
-    found["|".join(choices)] = [figures, [e.message for e in app.exception], [c.value for c in app.caption]]
+    picked = {box.label: box.value for box in app.multiselect}
+    found["|".join(choices)] = [figures, [e.message for e in app.exception], [c.value for c in app.caption], picked]
+os.environ["APPSTREAM_EXPORT_FEEDS"] = "/nowhere/bi.duckdb"
+app = AppTest.from_file(sys.argv[1], default_timeout=600).run()
+found["nowhere"] = [[e.message for e in app.exception], [e.value for e in app.error]]
 print(json.dumps(found))
 """
+PAGES = {"": "Cost", "builders": "Builders", "to-do": "To do", "changes": "Changes", "coverage": "Coverage"}
 Told = Callable[..., tuple[int, str, str]]
 
 
@@ -73,10 +83,76 @@ def test_a_dashboard_of_feeds_that_are_left_out_is_refused(
 @pytest.mark.slow
 def test_streamlit_runs_it_and_its_filters_are_in_the_address(program: Path) -> None:
     out = run("python", "-c", SCRIPT, str(program), needs=NEEDS)
-    (figures, errors, captions), (chosen, more, _) = json.loads(out.splitlines()[-1]).values()
+    (figures, errors, captions, _), (chosen, more, *_), (_, others, _, picked), nowhere = json.loads(
+        out.splitlines()[-1]
+    ).values()
 
-    assert (errors, more) == ([], [])
+    assert (errors, more, others) == ([], [], [])
     assert figures["Image builders"] == "2"
     assert figures["Scopes not seen"] == "1"
     assert re.match(r"As of \*\*\d{4}-\d\d-\d\d \d\d:\d\d UTC\*\*, snapshot \w{26}\.", captions[0])
     assert (chosen["Image builders"], chosen["Scopes not seen"]) == ("2", "0"), "the other region was not seen"
+    assert picked == {"account": ["1"], "region": ["eu-west-1"], "label team": ["x"], "state": ["RUNNING"]}
+    problem = "There is no file /nowhere/bi.duckdb. Set APPSTREAM_EXPORT_FEEDS to the path of bi.duckdb of feeds/v2."
+    assert nowhere == [[], [problem]]
+
+
+@pytest.fixture(scope="module")
+def served(published_star: Lake) -> Iterator[str]:
+    """Streamlit with the program, on 127.0.0.1."""
+    run("python", "-c", "pass", needs=NEEDS)  # skips where no index of packages is reachable
+    needs = [word for need in NEEDS for word in ("--with", need)]
+    words = ["run", "--quiet", "--isolated", "--no-project", *needs, "streamlit", "run", str(SOURCE)]
+    words += ["--server.address", "127.0.0.1", "--server.port", "{port}", "--server.headless", "true"]
+    words += ["--browser.gatherUsageStats", "false"]
+    environ = {"APPSTREAM_EXPORT_FEEDS": f"{published_star.store.root}/feeds/v2/bi.duckdb"}
+    with serve_program(words, "/_stcore/health", environ) as url:
+        yield url
+
+
+def open_page(page: Page, address: str) -> None:
+    """Open a page of the program, and wait until it has run to its end."""
+    page.goto(address)
+    page.wait_for_selector('[data-testid="stMetric"]')
+    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+    assert page.locator('[data-testid="stException"]').all_inner_texts() == []
+
+
+@pytest.mark.slow
+def test_every_page_shows_the_snapshots_time_and_requests_nothing_but_its_server(
+    chromium: Browser, served: str, published_star: Lake
+) -> None:
+    [as_of] = published_star.sql("select strftime(max(committed_at), '%Y-%m-%d %H:%M') from snapshots")
+    seen = watched(chromium)
+    for path, title in PAGES.items():
+        open_page(seen.page, f"{served}/{path}")
+        main_part = seen.page.locator('[data-testid="stMain"]')
+
+        expect(main_part.locator("h1")).to_have_text(title, timeout=PATIENCE_MS)
+        expect(main_part).to_contain_text(f"As of {as_of} UTC")
+    addresses = [urlsplit(url) for url in seen.asked]
+
+    assert {address.netloc for address in addresses if address.scheme not in ("data", "blob")} == {
+        urlsplit(served).netloc
+    }
+    assert {"http", "ws"} <= {address.scheme for address in addresses}
+
+
+@pytest.mark.slow
+def test_a_selected_row_shows_its_life_and_the_address_shows_it_again(chromium: Browser, served: str) -> None:
+    page = watched(chromium).page
+    open_page(page, f"{served}/builders")
+    box = page.locator('[data-testid="stDataFrame"] canvas').first.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 18, box["y"] + 52)  # the tick box of the first row
+    page.wait_for_url("**/builders?builder=*")
+    key = "111122223333/eu-west-1/a"
+
+    assert page.url.endswith(f"?builder={quote(key, safe='')}")
+    expect(page.get_by_role("heading", name=key)).to_be_visible(timeout=PATIENCE_MS)
+    again = watched(chromium).page
+    open_page(again, page.url)
+    expect(again.get_by_role("heading", name=key)).to_be_visible(timeout=PATIENCE_MS)
+    expect(again.get_by_text("None.")).to_have_count(0)
+    open_page(again, f"{served}/builders?builder=no/such/builder")
+    expect(again.get_by_text("No snapshot has this builder.")).to_be_visible(timeout=PATIENCE_MS)

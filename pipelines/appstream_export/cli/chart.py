@@ -9,6 +9,7 @@ from itertools import dropwhile
 from typing import TYPE_CHECKING, Any
 
 from rich.bar import Bar
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 BARS_MAX = 60  # more than a screen; the rows have the rest
 _GAPS_MAX = 31  # lines for periods without a row; a longer gap is one line
+_LABEL_MAX, _LABEL_MIN, _BAR_MIN = 32, 4, 8  # columns of the terminal
 _DAY = timedelta(days=1)
 _COLOUR = "green"
 _BLOCKS = "█▉▊▋▌▐▍▎▏▕…"
@@ -102,18 +104,30 @@ def _add_step(time: date, step: str) -> date:
 def _draw_bars(lines: Sequence[_Line]) -> Iterator[str]:
     numbers = [float(line.value) for line in lines if line.value is not None]
     low, high = min([0.0, *numbers]), max([0.0, *numbers])
+    values = ["" if line.is_gap else "-" if line.value is None else format_value(line.value) for line in lines]
+    value_width = max(map(cell_len, values))
     grid = Table.grid(padding=(0, 1), expand=True)
-    for _ in lines[0].labels:
-        grid.add_column(overflow="ellipsis", no_wrap=True, max_width=32)
-    grid.add_column(ratio=1, min_width=10)
-    grid.add_column(justify="right", no_wrap=True)
-    for line in lines:
+    for width in _fit_labels(lines, value_width):
+        grid.add_column(overflow="ellipsis", no_wrap=True, width=width)
+    grid.add_column(ratio=1, min_width=_BAR_MIN)
+    grid.add_column(justify="right", no_wrap=True, min_width=value_width)
+    for line, value in zip(lines, values, strict=True):
         labels = [Text(console.strip_control_characters(label)) for label in line.labels]
-        value = "" if line.is_gap else "-" if line.value is None else format_value(line.value)
         number = 0.0 if line.value is None else float(line.value)
         bar = Bar((high - low) or 1, min(number, 0) - low, max(number, 0) - low, color=_COLOUR)
         grid.add_row(*labels, bar, Text(value))
     yield from _render_lines(grid)
+
+
+def _fit_labels(lines: Sequence[_Line], value_width: int) -> list[int]:
+    """Return the width of each label's column: in a narrow terminal, the widest give way to bars and numbers."""
+    columns = zip(*(line.labels for line in lines), strict=True)
+    widths = [min(_LABEL_MAX, max(cell_len(console.strip_control_characters(label)) for label in c)) for c in columns]
+    spaces = len(widths) + 1
+    room = console.get_terminal_width() - value_width - _BAR_MIN - spaces
+    while sum(widths) > room and max(widths) > _LABEL_MIN:
+        widths[widths.index(max(widths))] -= 1
+    return widths
 
 
 def _render_lines(grid: Table) -> Iterator[str]:
