@@ -113,27 +113,39 @@ numbered as (
     select
         *,
         count(*) filter (is_start) over builder as life,
-        count(*) filter (not is_active) over builder as pause,
+        is_active and (is_start or not lag(is_active, 1, false) over builder) as is_activation,
         lead(change) over builder as next_change,
         lead(observed_at) over builder as next_observed_at,
-        lead(previous_observed_at) over builder as next_previous_at
+        lead(previous_observed_at) over builder as next_previous_at,
+        count(*) filter (is_start) over (
+            builder rows between unbounded preceding and unbounded following
+        ) as lives
     from events
     window builder as (partition by account_id, region, name order by observed_at, place)
 ),
 
+-- Windows with one partition and order are sorted once, whatever their frames are.
 lives as (
     select
         *,
-        lead(state) over following as next_state,
-        coalesce(lead(is_active) over following, false) as is_next_active,
-        coalesce(max(facts) filter (is_end) over whole, max(facts) filter (is_start) over whole) as last_facts,
-        case when is_active then min(observed_at) filter (is_active) over unbroken end as active_since,
-        life = max(life) over (partition by account_id, region, name) as is_last_life
+        lead(state) over life_events as next_state,
+        coalesce(lead(is_active) over life_events, false) as is_next_active,
+        coalesce(
+            max(facts) filter (is_end) over whole_life, max(facts) filter (is_start) over whole_life
+        ) as last_facts,
+        case when is_active then max(observed_at) filter (is_activation) over so_far end as active_since,
+        life = lives as is_last_life
     from numbered
     window
-        following as (partition by account_id, region, name, life order by observed_at, place),
-        whole as (partition by account_id, region, name, life),
-        unbroken as (partition by account_id, region, name, life, pause)
+        life_events as (partition by account_id, region, name, life order by observed_at, place),
+        so_far as (
+            partition by account_id, region, name, life
+            order by observed_at, place rows between unbounded preceding and current row
+        ),
+        whole_life as (
+            partition by account_id, region, name, life
+            order by observed_at, place rows between unbounded preceding and unbounded following
+        )
 ),
 
 spans as (

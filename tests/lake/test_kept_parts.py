@@ -103,6 +103,17 @@ def test_past_months_and_groups_of_the_newest_one_are_kept(lake: Lake) -> None:
     assert months == {CHANGES: ["2026-01", "2026-02", "2026-03"], "kept_scope_days": ["2026-01", "2026-02"]}
 
 
+@pytest.mark.slow
+def test_parts_in_a_bucket_are_read_too(bucket: Any) -> None:
+    lake = Lake(bucket.place(), s3=bucket.settings)
+    for number, day in enumerate((0, 1, 31, 32)):
+        lake.commit_at(day * DAY, *answers(number))
+    rows = read(lake)
+
+    assert [derive(lake, keeps_parts=True) for _ in range(2)] == [rows, rows]
+    assert [path.split("/")[1] for path in list_parts(lake)] == [CHANGES, CHANGES, "kept_scope_days"]
+
+
 def test_a_day_on_which_nothing_changed_writes_no_part(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
     derive(lake, keeps_parts=True)
     before = {folder: list_parts(lake, folder) for folder in FOLDERS}
