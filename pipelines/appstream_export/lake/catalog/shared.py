@@ -12,9 +12,9 @@ import pyarrow as pa
 from appstream_export.contracts import Contract, list_sql_files
 from appstream_export.errors import OutOfMemory, QueryError
 from appstream_export.lake.catalog.derived import (
+    compute_views,
     derive_newest_months,
     derive_tables,
-    materialize_views,
     restrict_source,
 )
 from appstream_export.lake.catalog.kept_parts import KeptParts
@@ -33,8 +33,10 @@ _OPTIONS = (
 )
 MEMORY_LIMITS = (96, 1024)
 """The least and the most memory of DuckDB in MiB, which spills the rest; the most is for what cannot be spilled."""
-ITEMS_PER_MIB = 512
-"""A larger warehouse begins with more: joins of 60,000 wide rows need 100 MiB, and trying again costs a stage."""
+ITEMS_PER_MIB, COMMITS_PER_MIB = 600, 8
+"""A larger or older warehouse begins with more: joins of 60,000 wide rows need 96 MiB, and so do the days of 1,000
+items in a year. Trying again would cost a whole stage."""
+COMMITS_MAX = 800  # from here on, days and states are in kept parts of months
 _ONE_THREAD = "threads = 1"  # most statements are short: more threads take a quarter more CPU, and more memory
 _SHOWN_SEQ_SQL = "select seq from lake.shows"
 
@@ -116,9 +118,9 @@ class SharedConnection:
         self.derive_tables(con, [source])
         return restrict_source(self._contracts, query, reads, source, condition)
 
-    def materialize_views(self, con: duckdb.DuckDBPyConnection, names: Iterable[str]) -> list[str]:
+    def compute_views(self, con: duckdb.DuckDBPyConnection, names: Iterable[str]) -> list[str]:
         """Compute those of the names that are views of `sql/` and no tables yet; return theirs, to be dropped."""
-        return materialize_views(con, self._contracts, names)
+        return compute_views(con, self._contracts, names)
 
     def close(self) -> None:
         """Close the connection; do nothing if it is closed."""
@@ -155,4 +157,5 @@ def _choose_memory(head: Manifest | None, contracts: Sequence[Contract]) -> str:
     tables = [head.tables.get(contract.item_table.name) for contract in contracts] if head else []
     items = sum(file.rows for table in tables if table for file in table.files)
     least, most = MEMORY_LIMITS
-    return f"{min(max(least, int(items / ITEMS_PER_MIB)), most)}MiB"
+    commits = min(head.seq if head else 0, COMMITS_MAX)
+    return f"{min(int(max(least, items / ITEMS_PER_MIB) + commits / COMMITS_PER_MIB), most)}MiB"
