@@ -119,7 +119,7 @@ def test_stages_that_lack_memory_are_performed_again_with_more(
     with caplog.at_level(logging.INFO, "appstream_export.lake.catalog.shared"):
         publish(lake)
 
-    retries = [record for record in caplog.records if "needs more than 1 MiB" in record.getMessage()]
+    retries = [record for record in caplog.records if "needs more than 1MiB" in record.getMessage()]
     assert len(retries) == 1, "later stages have more from the start"
 
 

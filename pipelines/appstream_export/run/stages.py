@@ -72,8 +72,7 @@ def execute_run(
         return finish_unchanged(context, prepared, store, prepared.result_seq)
     staged = StagedSnapshot(store, list_snapshot_tables(contracts), prepared.snapshot_id)
     try:
-        outcomes = sweep_tasks(context, prepared, staged.write)
-        return commit_and_publish(context, prepared, staged, outcomes, lists)
+        return commit_and_publish(context, prepared, staged, sweep_tasks(context, prepared, staged.write), lists)
     # BaseException: the staged files must also be removed after KeyboardInterrupt.
     except BaseException:
         staged.discard()
@@ -119,6 +118,7 @@ def commit_and_publish(
 ) -> RunResult:
     """Commit the staged rows, then publish catalog, feeds and report; raises CommitError if nothing was committed."""
     manifest = _commit_outcomes(context, prepared, staged, outcomes, lists)
+    del outcomes  # publishing needs the memory; the result has those of the snapshot
     requested = (*prepared.pending, *(outcome.task for outcome in prepared.skipped))
     return _publish_snapshot(
         context,

@@ -43,7 +43,7 @@ def derive_tables(
     return missing
 
 
-def materialize_views(con: duckdb.DuckDBPyConnection, contracts: Sequence[Contract], names: Iterable[str]) -> list[str]:
+def compute_views(con: duckdb.DuckDBPyConnection, contracts: Sequence[Contract], names: Iterable[str]) -> list[str]:
     """Compute those of the names that are views of `sql/`, unless the connection has them as tables; return theirs.
 
     A query that joins them then needs the memory of its own joins alone. Drop the tables after it.

@@ -113,7 +113,7 @@ class FeedConnection:
 
         The views that it reads are computed one by one, then joined, and the caller sorts the rows.
         """
-        views = self._shared.materialize_views(self.con, reads)
+        views = self._shared.compute_views(self.con, reads)
         try:
             self.create_temporary_table(_STAGED, query)
             self._drop_temporary_tables(views)

@@ -12,9 +12,9 @@ import pyarrow as pa
 from appstream_export.contracts import Contract, list_sql_files
 from appstream_export.errors import OutOfMemory, QueryError
 from appstream_export.lake.catalog.derived import (
+    compute_views,
     derive_newest_months,
     derive_tables,
-    materialize_views,
     restrict_source,
 )
 from appstream_export.lake.catalog.kept_parts import KeptParts
@@ -31,10 +31,12 @@ _OPTIONS = (
     # Found by measurement: these take a tenth of the time of writing bi.duckdb, and never compress best.
     "disabled_compression_methods = 'zstd,fsst,dictionary'",
 )
-MEMORY_LIMITS = (112, 1024)
-"""The memory of DuckDB in MiB, which spills the rest; the second one is for what cannot be spilled."""
-ITEMS_PER_MIB = 512
-"""A larger warehouse begins with more: joins of 60,000 wide rows need 100 MiB, and trying again costs a stage."""
+MEMORY_LIMITS = (96, 1024)
+"""The least and the most memory of DuckDB in MiB, which spills the rest; the most is for what cannot be spilled."""
+ITEMS_PER_MIB, COMMITS_PER_MIB = 600, 8
+"""A larger or older warehouse begins with more: joins of 60,000 wide rows need 96 MiB, and so do the days of 1,000
+items in a year. Trying again would cost a whole stage."""
+COMMITS_MAX = 800  # from here on, days and states are in kept parts of months
 _ONE_THREAD = "threads = 1"  # most statements are short: more threads take a quarter more CPU, and more memory
 _SHOWN_SEQ_SQL = "select seq from lake.shows"
 
@@ -50,7 +52,7 @@ class SharedConnection:
     def __init__(self, store: Store, contracts: Sequence[Contract], *, keeps_parts: bool = False) -> None:
         self._store, self._contracts, self._keeps_parts = store, contracts, keeps_parts
         self._con: duckdb.DuckDBPyConnection | None = None
-        self._memory: int | None = None
+        self._memory: str | None = None
         self._limited: set[str] = set()
         """Tables that have only the newest months."""
 
@@ -81,10 +83,10 @@ class SharedConnection:
         try:
             return act()
         except OutOfMemory:
-            if self._memory == MEMORY_LIMITS[-1]:
+            more = f"{MEMORY_LIMITS[-1]}MiB"
+            if self._memory == more:
                 raise
-            more = MEMORY_LIMITS[-1]
-            _log.info("DuckDB needs more than %d MiB to publish: trying again with %d MiB", self._memory, more)
+            _log.info("DuckDB needs more than %s to publish: trying again with %s", self._memory, more)
             self.close()
             self._memory = more
             return act()
@@ -118,9 +120,9 @@ class SharedConnection:
         self.derive_tables(con, [source])
         return restrict_source(self._contracts, query, reads, source, condition)
 
-    def materialize_views(self, con: duckdb.DuckDBPyConnection, names: Iterable[str]) -> list[str]:
+    def compute_views(self, con: duckdb.DuckDBPyConnection, names: Iterable[str]) -> list[str]:
         """Compute those of the names that are views of `sql/` and no tables yet; return theirs, to be dropped."""
-        return materialize_views(con, self._contracts, names)
+        return compute_views(con, self._contracts, names)
 
     def close(self) -> None:
         """Close the connection; do nothing if it is closed."""
@@ -131,6 +133,7 @@ class SharedConnection:
             self._limited.clear()
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
+        self._memory = self._memory or _choose_memory(load_head(self._store), self._contracts)
         if self._con is not None and not self._is_newest(self._con):
             self.close()
         if self._con is None:
@@ -139,9 +142,7 @@ class SharedConnection:
             feeds = store.resolve_uri(FEEDS_FOLDER)
             folders = [feeds] if is_local else [feeds, tempfile.gettempdir()]  # files of a bucket are only read
             # In a bucket, threads wait for files at the same time.
-            if self._memory is None:
-                self._memory = _choose_memory(load_head(store), self._contracts)
-            options = (f"memory_limit = '{self._memory}MiB'", *_OPTIONS, *((_ONE_THREAD,) if is_local else ()))
+            options = (f"memory_limit = '{self._memory}'", *_OPTIONS, *((_ONE_THREAD,) if is_local else ()))
             self._con = connect_as_rendered(
                 store, self._contracts, folders=folders, options=options, keeps_parts=self._keeps_parts
             )
@@ -156,9 +157,10 @@ class SharedConnection:
         return head is not None and con.execute(_SHOWN_SEQ_SQL).fetchall() == [(head.seq,)]
 
 
-def _choose_memory(head: Manifest | None, contracts: Sequence[Contract]) -> int:
-    """Return the memory of DuckDB in MiB that a warehouse of this size begins with."""
+def _choose_memory(head: Manifest | None, contracts: Sequence[Contract]) -> str:
+    """Return the memory of DuckDB that a warehouse of this size begins with."""
     tables = [head.tables.get(contract.item_table.name) for contract in contracts] if head else []
     items = sum(file.rows for table in tables if table for file in table.files)
     least, most = MEMORY_LIMITS
-    return min(max(least, items // ITEMS_PER_MIB), most)
+    commits = min(head.seq if head else 0, COMMITS_MAX)
+    return f"{min(int(max(least, items / ITEMS_PER_MIB) + commits / COMMITS_PER_MIB), most)}MiB"
