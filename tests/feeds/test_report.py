@@ -378,6 +378,4 @@ def test_on_a4_a_table_stays_a_table_and_nothing_is_cut_off(chromium: Browser, f
 
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= 700
     assert seen.page.evaluate("getComputedStyle(document.querySelector('#find td')).display") == "table-cell"
-    widths = seen.page.evaluate("[...document.querySelectorAll('.is-name')].map(cell => cell.offsetWidth)")
-    assert min(widths) > 75, "22 mm: names break after hyphens, not within words"
     seen.page.close()

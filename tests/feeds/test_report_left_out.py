@@ -133,6 +133,21 @@ def test_a_builder_is_one_line_of_the_list_at_1280_pixels(seen: Watched, pages: 
 
 
 @pytest.mark.slow
+def test_names_on_a4_break_after_hyphens_and_not_within_words(chromium: Browser, pages: tuple[Path, Path]) -> None:
+    printed = watched(chromium, width=700, height=990)
+    read_figures(printed, pages[0], "")
+    printed.page.emulate_media(media="print")
+    lines = printed.page.evaluate(
+        "[...document.querySelectorAll('#find .name')].map(name => name.getClientRects().length)"
+    )
+    width = printed.page.evaluate("document.documentElement.scrollWidth")
+    printed.page.close()
+
+    assert (len(lines), width) == (13, 700), "nothing is cut off"
+    assert max(lines) <= 2, "builder-, and what follows"
+
+
+@pytest.mark.slow
 def test_a_chart_whose_groups_would_all_be_others_is_by_another_group_and_says_so(
     seen: Watched, pages: tuple[Path, Path]
 ) -> None:
