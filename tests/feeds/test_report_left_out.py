@@ -18,11 +18,13 @@ CHOICES = ("", "#region=eu-west-1&by=type", "#account=000000000008&over=100", "#
 
 
 def write_cut_page(place: Path) -> Path:
-    """The page of 900 builders, of which some have no price."""
+    """The page of 900 builders, of which some have no price, and those of an account no change of today."""
     return write_page(
         place, BUILDERS, "update image_builder_latest set usd_per_hour = null where n % 50 = 0",
         "update fact_image_builder_day as d set instance_usd_at_least = null from b"
         " where d.image_builder_key = b.image_builder_key and n % 50 = 0 and day > '2026-11-20'",
+        "delete from fact_image_builder_change where image_builder_key like '000000000279/%'"
+        " and observed_at_utc > '2026-11-30'",
     )  # fmt: skip
 
 
@@ -93,6 +95,56 @@ def test_the_page_says_how_many_it_leaves_out_and_of_each_list(seen: Watched, pa
     assert f"{BUILDERS - 25} left out, {BUILDERS - LISTED} of them not on this page" in said
     assert all(re.search(r"\d+ of them not on this page", each) for each in more if "540" in each), "stopped ones"
     assert any("not on this page" in each for each in more)
+
+
+@pytest.mark.slow
+def test_a_selection_without_one_of_the_listed_changes_does_not_say_that_nothing_changed(
+    seen: Watched, pages: tuple[Path, Path]
+) -> None:
+    read_figures(seen, pages[0], "#account=000000000279")
+    said = " ".join(seen.page.inner_text("#changes").split())
+
+    assert "None of these builders in the newest 1,000 changes." in said
+    assert "Changes of these builders, if any, are among those that are left out." in said
+    assert "Nothing" not in said
+
+
+@pytest.mark.slow
+def test_hours_that_count_as_idle_apply_while_they_are_typed(seen: Watched, pages: tuple[Path, Path]) -> None:
+    read_figures(seen, pages[0], "")
+    hours = seen.page.locator("#todo input[type=number]")
+    hours.press("ControlOrMeta+a")
+    hours.press("Backspace")
+    assert hours.input_value() == "", "an empty field is not filled again while it is edited"
+    hours.press_sequentially("99")
+    seen.page.wait_for_selector(DRAWN)
+
+    assert seen.page.inner_text("#todo-up h3").startswith("Up for 99 hours or more: ")
+    assert seen.page.url.endswith("#over=99")
+
+
+@pytest.mark.slow
+def test_a_builder_is_one_line_of_the_list_at_1280_pixels(seen: Watched, pages: tuple[Path, Path]) -> None:
+    read_figures(seen, pages[0], "")
+    heights = seen.page.evaluate("[...document.querySelectorAll('#find tbody tr')].map(row => row.offsetHeight)")
+
+    assert len(heights) == 25
+    assert max(heights) < 40, "one line, not two"
+
+
+@pytest.mark.slow
+def test_names_on_a4_break_after_hyphens_and_not_within_words(chromium: Browser, pages: tuple[Path, Path]) -> None:
+    printed = watched(chromium, width=700, height=990)
+    read_figures(printed, pages[0], "")
+    printed.page.emulate_media(media="print")
+    lines = printed.page.evaluate(
+        "[...document.querySelectorAll('#find .name')].map(name => name.getClientRects().length)"
+    )
+    width = printed.page.evaluate("document.documentElement.scrollWidth")
+    printed.page.close()
+
+    assert (len(lines), width) == (13, 700), "nothing is cut off"
+    assert max(lines) <= 2, "builder-, and what follows"
 
 
 @pytest.mark.slow

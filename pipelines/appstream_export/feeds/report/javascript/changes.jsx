@@ -35,7 +35,7 @@ export function Changes({ model }) {
   return (
     <section id="changes">
       <h2>What changed since last week</h2>
-      <p>{kinds.length ? kinds.map(([kind, number]) => `${counted(number, "builder")} ${kind}`).join(", ") : "Nothing"} in
+      <p>{kinds.length ? kinds.map(([kind, number]) => `${counted(number, "builder")} ${kind}`).join(", ") : older > 0 ? "None of these builders" : "Nothing"} in
         the {older > 0 ? `newest ${count(model.changes.rows)} changes` : "last 8 days"}.{older > 0 && <> {count(older)} more of the last 8 days are
         left out here: open a builder to see its own.</>}</p>
       {(counts.size > 1 || state.change) && <label class="inline">Change{" "}
@@ -45,7 +45,7 @@ export function Changes({ model }) {
           {[...counts].sort((a, b) => b[1] - a[1]).map(([kind, number]) => <option key={kind} value={kind}>{kind} ({count(number)})</option>)}
         </select>
       </label>}
-      <Table caption={counted(rows.length, "change")} columns={COLUMNS} rows={rows} page={10} sort={SORT} none="Nothing has changed." />
+      <Table caption={counted(rows.length, "change")} columns={COLUMNS} rows={rows} page={10} sort={SORT} none={older > 0 ? "Changes of these builders, if any, are among those that are left out." : "Nothing has changed."} />
     </section>
   );
 }

@@ -48,7 +48,7 @@ export function Todo({ model }) {
     <section id="todo">
       <h2>What needs doing</h2>
       <label class="inline">Idle means up for at least{" "}
-        <input type="number" min="1" max="10000" value={state.over} onChange={(event) => choose({ over: event.currentTarget.value })} /> hours
+        <input type="number" min="1" max="10000" value={state.over} onInput={(event) => event.currentTarget.value > 0 && choose({ over: event.currentTarget.value })} /> hours
       </label>
       {model.facts.off.builder_images && <SwitchOn model={model} needs={model.facts.off.builder_images} what="Age of images" />}
       {lists.filter((list) => list.found.length).map((list) => <List key={list.id} model={model} list={list} over={over} chosen={state.needs} />)}
