@@ -118,7 +118,7 @@ def open_page(page: Page, address: str) -> None:
     assert page.locator('[data-testid="stException"]').all_inner_texts() == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_page_shows_the_snapshots_time_and_requests_nothing_but_its_server(
     chromium: Browser, served: str, published_star: Lake
 ) -> None:
@@ -138,7 +138,7 @@ def test_every_page_shows_the_snapshots_time_and_requests_nothing_but_its_server
     assert {"http", "ws"} <= {address.scheme for address in addresses}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_selected_row_shows_its_life_and_the_address_shows_it_again(chromium: Browser, served: str) -> None:
     page = watched(chromium).page
     open_page(page, f"{served}/builders")
