@@ -355,7 +355,7 @@ def pairs(rows: list[tuple[Any, ...]]) -> dict[Any, Any]:
 
 def load_app() -> tuple[Callable[..., str], set[str]]:
     """Return `build_sql` of the Streamlit program, without Streamlit, and the names of its queries."""
-    names = {"TABLES", "QUERIES", "LAST_DAY", "MERGED", "build_sql"}
+    names = {"FACTS", "FACT", "TABLES", "QUERIES", "LAST_DAY", "MERGED", "build_sql"}
     tree = ast.parse(APP.read_text("utf-8"))
     wanted = ast.Module(
         [node for node in tree.body if _get_name(node) in names or isinstance(node, ast.ImportFrom)], []

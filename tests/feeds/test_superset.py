@@ -108,9 +108,9 @@ def open_as_bundle(place: Path) -> duckdb.DuckDBPyConnection:
 
 
 def open_as_docs(place: Path) -> duckdb.DuckDBPyConnection:
-    """Open bi.duckdb as the docs do it for SQLAlchemy."""
+    """Open bi.duckdb as the docs do it for DuckDB and SQLAlchemy."""
     text = Path("docs/connect.md").read_text()
-    [locked] = re.findall(r"^locked = (.*)$", text, re.MULTILINE)
+    [locked] = set(re.findall(r"^locked = (.*)$", text, re.MULTILINE))
     return duckdb.connect(str(place), read_only=True, config=ast.literal_eval(locked))
 
 

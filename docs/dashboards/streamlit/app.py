@@ -33,43 +33,38 @@ STATE_COLORS = {
 OTHER_STATES = ["#9c7bb8", "#c99bd1", "#d98fb0", "#b0764b", "#8f8f8f"]
 
 # What pages read: a feed joined to its dimensions, so that one filter fits all of them. {labels} are those of accounts.
+FACTS = {
+    "days": (
+        "fact_image_builder_day", "dim_image_builder", "image_builder_life_key",
+        """b.instance_type, {last_day} - f.day as days_ago,
+            (select date_trunc('month', max(as_of_utc)) from feed_status) <= f.day as is_this_month""",
+    ),
+    "changes": (
+        "fact_image_builder_change", "dim_image_builder", "image_builder_life_key",
+        "b.state, {last_day} - f.day as days_ago",
+    ),
+    "spans": ("fact_image_builder_state_span", "dim_image_builder", "image_builder_life_key", "b.life"),
+    "exposures": ("fact_image_builder_exposure", "image_builder_latest", "image_builder_key", "b.state"),
+    "errors": ("fact_image_builder_error", "image_builder_latest", "image_builder_key", "b.state"),
+}  # fmt: skip
+FACT = """
+    select coalesce(a.account_name, f.account_id) as account {{labels}}, b.name, {columns}, f.*
+    from {fact} as f
+    left join {dimension} as b using ({key})
+    left join dim_account as a on f.account_id = a.account_id"""
 TABLES = {
     "builders": """
         select coalesce(b.account_name, b.account_id) as account {labels}, b.*
         from image_builder_latest as b left join dim_account as a using (account_id)""",
-    "days": """
-        select coalesce(a.account_name, d.account_id) as account {labels}, i.name, i.instance_type, d.*,
-            {last_day} - d.day as days_ago,
-            (select date_trunc('month', max(as_of_utc)) from feed_status) <= d.day as is_this_month
-        from fact_image_builder_day as d
-        left join dim_image_builder as i using (image_builder_life_key)
-        left join dim_account as a on d.account_id = a.account_id""",
-    "changes": """
-        select coalesce(a.account_name, c.account_id) as account {labels}, i.name, i.state, c.*,
-            {last_day} - c.day as days_ago
-        from fact_image_builder_change as c
-        left join dim_image_builder as i using (image_builder_life_key)
-        left join dim_account as a on c.account_id = a.account_id""",
-    "spans": """
-        select coalesce(a.account_name, s.account_id) as account {labels}, i.name, i.life, s.*
-        from fact_image_builder_state_span as s
-        left join dim_image_builder as i using (image_builder_life_key)
-        left join dim_account as a on s.account_id = a.account_id""",
-    "exposures": """
-        select coalesce(a.account_name, x.account_id) as account {labels}, b.name, b.state, x.*
-        from fact_image_builder_exposure as x
-        left join image_builder_latest as b using (image_builder_key)
-        left join dim_account as a on x.account_id = a.account_id""",
-    "errors": """
-        select coalesce(a.account_name, e.account_id) as account {labels}, b.name, b.state, e.*
-        from fact_image_builder_error as e
-        left join image_builder_latest as b using (image_builder_key)
-        left join dim_account as a on e.account_id = a.account_id""",
     "scopes": """
         select coalesce(a.account_name, o.account_id) as account {labels}, o.*,
             (o.status not in ('ok', 'filtered', 'skipped') and not o.is_expected) or o.attempted_at_utc is null
                 as is_missing
         from dim_scope as o left join dim_account as a using (account_id)""",
+    **{
+        table: FACT.format(fact=fact, dimension=dimension, key=key, columns=columns)
+        for table, (fact, dimension, key, columns) in FACTS.items()
+    },
 }
 LAST_DAY = "(select max(as_of_utc)::date from feed_status)"
 # Charts stay readable with any number of payers: those beyond the first $shown are one.

@@ -107,7 +107,7 @@ def _draw_bars(lines: Sequence[_Line]) -> Iterator[str]:
     values = ["" if line.is_gap else "-" if line.value is None else format_value(line.value) for line in lines]
     value_width = max(map(cell_len, values))
     grid = Table.grid(padding=(0, 1), expand=True)
-    for width in _choose_label_widths(lines, value_width):
+    for width in _compute_label_widths(lines, value_width):
         grid.add_column(overflow="ellipsis", no_wrap=True, width=width)
     grid.add_column(ratio=1, min_width=_BAR_MIN)
     grid.add_column(justify="right", no_wrap=True, min_width=value_width)
@@ -119,7 +119,7 @@ def _draw_bars(lines: Sequence[_Line]) -> Iterator[str]:
     yield from _render_lines(grid)
 
 
-def _choose_label_widths(lines: Sequence[_Line], value_width: int) -> list[int]:
+def _compute_label_widths(lines: Sequence[_Line], value_width: int) -> list[int]:
     """Return the width of each label's column: in a narrow terminal, the widest give way to bars and numbers."""
     columns = zip(*(line.labels for line in lines), strict=True)
     widths = [min(_LABEL_MAX, max(cell_len(console.strip_control_characters(label)) for label in c)) for c in columns]
