@@ -47,10 +47,10 @@ def measure_resources(size: Size, folder: Path) -> list[Figure]:
 def measure_shards(size: Size, folder: Path) -> list[Figure]:
     """Measure one process and two shards over the same pages, with latency, in turns, from plan to commit."""
     accounts = size.sharded // len(REGIONS)
-    few = max(2, accounts // 10)
+    few = max(2, accounts // 20)
     worlds = {
         f"{size.sharded:,} scopes": World(accounts=accounts, latency_ms=(30.0, 80.0)),
-        f"{few * len(REGIONS) * 5:,} pages of 50": World(accounts=few, items=250, latency_ms=(30.0, 80.0)),
+        f"{few * len(REGIONS) * 2:,} pages of 50": World(accounts=few, items=100, latency_ms=(30.0, 80.0)),
     }
     return [_measure_shards(name, world, size, folder / f"{n}") for n, (name, world) in enumerate(worlds.items())]
 
