@@ -32,8 +32,8 @@ VERBS = frozenset(
     draw drop duplicate enable encode end erase escape estimate evict execute exit expand expire explain
     export extract fail fall fetch fill filter find finish flatten flush format generalize generate get group
     guard guess handle heal ingest insert install interleave iterate join keep launch leave limit lint list load
-    lock log make map mark match materialize measure merge move monitor mute normalize occupy open override overstate pad
-    parse pick plan play pop populate post prefix prepare preview print probe process propose provide prune
+    lock log make map mark match materialize measure merge move monitor mute normalize occupy open override overstate
+    pad parse pick plan play pop populate post prefix prepare preview print probe process propose provide prune
     publish put qualify quote raise read receive record redirect reduce refresh refuse register reject release reload
     remove rename render renew repair repeat replace report republish request requeue require reserve reset
     resolve restart restore restrict retain
