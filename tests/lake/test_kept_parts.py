@@ -318,3 +318,22 @@ def test_a_view_that_reads_more_than_it_keeps_is_refused(lake: Lake, monkeypatch
 
     with pytest.raises(ContractError, match=r'scope_days\.sql: kept: it reads more than that: .*"status"'):
         derive(lake, keeps_parts=True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({"kept_columns": ("region", "observed_on")}, 'kept: "observed_on" is no column of scope_runs'),
+        ({"reads": ("lost_runs_history",)}, "kept: lost_runs_history is no history of a table"),
+    ],
+)
+def test_a_view_that_keeps_what_there_is_not_is_refused(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any], problem: str
+) -> None:
+    known = compaction.list_view_files
+    monkeypatch.setattr(
+        compaction, "list_view_files", lambda c: [replace(v, **changed) if v.kept_columns else v for v in known(c)]
+    )
+
+    with pytest.raises(ContractError, match=rf"scope_days\.sql: {problem}"):
+        derive(lake, keeps_parts=True)

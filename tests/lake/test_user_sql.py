@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from appstream_export.contracts import load_all_contracts, load_contract_set
+from appstream_export.errors import ContractError
 from appstream_export.feeds import publish_feeds
 from appstream_export.lake.catalog import SharedConnection, count_rows, find_user_sql_problems, run_checks
 from appstream_export.settings import FeedsSettings
@@ -38,6 +39,18 @@ def test_users_sql_that_reads_a_file_is_a_mistake(tmp_path: Path) -> None:
 
 def test_users_sql_reads_no_python_variable(tmp_path: Path) -> None:
     assert "does not exist" in find_problems(tmp_path, "select 1::integer as n from contracts")
+
+
+def test_users_sql_cannot_say_that_it_reads_only_the_last_snapshot_of_each_day(tmp_path: Path) -> None:
+    (tmp_path / "views").mkdir()
+    (tmp_path / "views" / "x.sql").write_text(
+        "-- x: X.\n-- reads: scope_runs_history\n-- kept: status\n-- n bigint: N.\n"
+    )
+
+    with pytest.raises(
+        ContractError, match=r"views/x\.sql: kept: only a view that is packaged can have it; remove that line"
+    ):
+        load_contract_set(sql_folder=tmp_path)
 
 
 def test_a_view_that_cannot_be_counted_leaves_the_other_counts(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:

@@ -236,6 +236,9 @@ def _check_user_file(file: SqlFile, folder: str, contracts: Sequence[Contract]) 
         taken |= dict.fromkeys(RESERVED_TABLES, "the export") | _list_taken_tables(folder, contracts)
     if file.name in taken:
         raise ContractError(f"{file.place}: {taken[file.name]} has this name already", fix="rename the file")
+    if file.kept_columns:
+        what = f"{file.place}: kept: only a view that is packaged can have it"
+        raise ContractError(what, fix="remove that line")
     if folder in VIEW_FOLDERS and not file.columns:
         raise ContractError(
             f"{file.place}: its header describes no column", fix='add lines such as "-- n bigint: Doc."'

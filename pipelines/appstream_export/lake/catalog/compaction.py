@@ -31,7 +31,7 @@ from appstream_export.contracts import (
     list_sql_files,
     list_view_files,
 )
-from appstream_export.errors import StorageFailed
+from appstream_export.errors import ContractError, StorageFailed
 from appstream_export.lake.catalog.kept_parts import KeptParts
 from appstream_export.lake.catalog.views import (
     AS_OF_SUFFIX,
@@ -157,7 +157,12 @@ def _list_histories(contracts: Sequence[Contract], manifests: Sequence[Manifest]
         yield _History(f"{table.name}{HISTORY_SUFFIX}", table, _list_sources(table.name, manifests))
     tables = {f"{table.name}{HISTORY_SUFFIX}": table for table in list_snapshot_tables(contracts)}
     for view in list_view_files(contracts):
-        if view.kept_columns and (table := tables.get(view.reads[0])):
+        if view.kept_columns:
+            table = tables.get(view.reads[0])
+            if table is None:
+                raise ContractError(f"{view.place}: kept: {view.reads[0]} is no history of a table")
+            if unknown := {*view.kept_columns} - {column.name for column in table.columns}:
+                raise ContractError(f'{view.place}: kept: "{min(unknown)}" is no column of {table.name}')
             columns = tuple(c for c in table.columns if c.name in (SNAPSHOT_ID.name, *view.kept_columns))
             sources = _select_last_of_days(table.name, manifests)
             yield _History(get_kept_view_name(view), replace(table, columns=columns), sources, is_daily=True)
