@@ -10,6 +10,7 @@ import pytest
 
 from appstream_export.contracts import load_contracts
 from appstream_export.lake.catalog import SharedConnection, shared as shared_connections
+from appstream_export.lake.storage import LocalStore
 from appstream_export.run import publish_stages
 from appstream_export.settings import parse_settings
 from tests.lake.lakes import A, Lake, builder, ok
@@ -39,10 +40,10 @@ def publish(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return Counter(found[1] for found in paths if found)
 
 
-def make_lake(folder: Path, per_month: int) -> Lake:
-    """A warehouse with so many snapshots in each of two months, in each of which a builder has changed."""
+def make_lake(folder: Path, per_month: int, months: int = 2) -> Lake:
+    """A warehouse with so many snapshots in each of these months, in each of which a builder has changed."""
     lake = Lake(folder)
-    for number in range(2 * per_month):
+    for number in range(months * per_month):
         state: Any = ("RUNNING", "STOPPED")[number % 2]
         day = number % per_month + 31 * (number // per_month)
         lake.commit_at(day * DAY, ok(A, builder("a", state=state)))
@@ -61,3 +62,33 @@ def test_a_publication_opens_no_more_files_with_twice_the_snapshots(
     assert before["tables/image_builder_changes"] > 10, "the newest month's files are read one by one"
     assert {name for name in after if after[name] > before[name] and name.startswith("tables/")} == set()
     assert after.total() <= before.total(), (before, after)
+
+
+def count_reads(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Publish and return how often this program itself read files of tables and kept parts, by folder."""
+    read = Counter[str]()
+    with monkeypatch.context() as patch:
+        for name in ("read_bytes", "read_tail", "compute_digest", "fetch"):
+            known = getattr(LocalStore, name)
+
+            def note(store: LocalStore, path: str, *args: Any, known: Any = known) -> Any:
+                if path.startswith(("tables/", "kept/")):
+                    read["/".join(path.split("/")[:2])] += 1
+                return known(store, path, *args)
+
+            patch.setattr(LocalStore, name, note)
+        publish(lake, monkeypatch)
+    return read
+
+
+@pytest.mark.slow
+def test_a_publication_reads_no_more_files_itself_after_twelve_months_than_after_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    young, old = make_lake(tmp_path / "young", 2), make_lake(tmp_path / "old", 2, months=12)
+    for lake in (young, old):
+        publish(lake, monkeypatch)  # writes what later ones read
+
+    before, after = count_reads(young, monkeypatch), count_reads(old, monkeypatch)
+    assert before["kept/bi_duckdb"] == 1, "the facts of past months are copied"
+    assert after == before

@@ -2,8 +2,8 @@
 
 The name of a file has the digest of what its rows derive from: names of files of snapshots, which never change and are
 never used again. So an erase, snapshots that expire, or other SQL make another file, and the old one is removed. The
-name also has the SHA-256 of the content: a damaged file is removed and written again, as is a missing one. Nothing is
-lost without them.
+name also has the SHA-256 of the content: if a query fails, files that are damaged are removed and written again, as are
+missing ones. `verify` reads them all. Nothing is lost without them.
 """
 
 import logging
@@ -45,14 +45,14 @@ class KeptParts:
         return self._store
 
     def find_parts(self, name: str, keys: Collection[str]) -> Mapping[str, KeptName]:
-        """Return the whole files that derive from what `keys` are digests of, by key; remove damaged ones."""
+        """Return the files that derive from what `keys` are digests of, by key, without reading any of them.
+
+        Reading all would take the longer the older a warehouse is; `remove_damaged` does so after an error.
+        """
         found: dict[str, KeptName] = {}
         for kept in self._list_names(name):
-            if kept.key in keys and kept.key not in found:
-                if self._has_digest(kept):
-                    found[kept.key] = kept
-                else:
-                    self._remove_part(kept)
+            if kept.key in keys:
+                found.setdefault(kept.key, kept)
         self._used += found.values()
         return found
 

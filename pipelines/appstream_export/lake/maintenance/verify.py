@@ -328,11 +328,11 @@ def _check_report(store: Store) -> Iterator[Problem]:
 
 
 def _check_kept_parts(store: Store) -> Iterator[Problem]:
-    """Yield a note for each damaged part of a mart: the next publication computes it again."""
+    """Yield a note for each damaged part: it is a cache, and the next publication writes what is missing."""
     for stored in store.list_all():
         name = parse_kept_path(stored.path)
         if name and sha256(store.read_bytes(stored.path)).hexdigest() != name.sha256:
-            what = f"has changed since it was written; it is not used, and the next run writes it again ({name.mart})"
+            what = f"has changed since it was written; remove it, and the next run writes it again ({name.mart})"
             yield Problem(path=stored.path, what=what, is_note=True)
 
 
