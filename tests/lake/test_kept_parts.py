@@ -2,8 +2,9 @@
 
 import logging
 import random
+import tempfile
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from appstream_export.errors import ConfigurationError, ContractError, KeptParts
 from appstream_export.lake.catalog import SharedConnection, compaction, derived
 from appstream_export.lake.catalog.kept_parts import KeptParts
 from appstream_export.lake.maintenance import ExpireResult, erase_account, expire_snapshots, verify_warehouse
-from appstream_export.lake.snapshots import load_head
+from appstream_export.lake.snapshots import load_head, load_history
 from appstream_export.lake.storage import KEPT_FOLDER
 from appstream_export.lake.storage.base import HashingWriter
 from appstream_export.settings import RetentionSettings
@@ -319,6 +320,40 @@ def test_a_part_that_cannot_be_written_is_left_out(lake: Lake, caplog: pytest.Lo
 
     assert derive(lake, keeps_parts=True) == rows
     assert "kept: image_builder_changes_history is not kept" in caplog.text
+
+
+def test_snapshots_whose_files_lost_their_rows_are_not_compacted(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
+    first, second = load_history(lake.store)[:2]
+    for file in (*first.tables["scope_runs"].files, *second.tables["scope_runs"].files):
+        path = Path(lake.store.root, file.path)
+        path.chmod(0o600)
+        with pq.ParquetWriter(path, pq.read_schema(path)):
+            pass
+
+    assert derive(lake, keeps_parts=True) == derive(lake, keeps_parts=False)
+    assert "2026-01 of kept_scope_days is not compacted: its files have no rows" in caplog.text
+
+
+def test_a_part_leaves_no_file_in_the_temporary_folder_even_if_its_run_is_killed(lake: Lake, tmp_path: Path) -> None:
+    seen = list[list[Path]]()
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+
+    class Watching(Around):
+        """A store that lists the temporary folder when a file is begun, for which the rows are ready."""
+
+        def open_output(self, path: str) -> AbstractContextManager[HashingWriter]:
+            """List it, then begin."""
+            seen.append([file for file in folder.rglob("*") if file.is_file()])
+            return self._store.open_output(path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(folder))
+        shared = SharedConnection(Watching(lake.store), lake.contracts, keeps_parts=True)
+        with shared, shared.open_newest():
+            pass
+    assert seen == [[]] * 5
+    assert len(list_parts(lake)) == 5
 
 
 def test_a_view_that_reads_more_than_it_keeps_is_refused(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,13 +11,13 @@ history: these columns of the last snapshot of each day.
 
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import groupby
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from tempfile import TemporaryFile
+from typing import IO, NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -50,7 +50,7 @@ from appstream_export.lake.snapshots import (
     get_retained_files,
     write_history_rows,
 )
-from appstream_export.lake.storage import KeptName, LocalStore, build_kept_path
+from appstream_export.lake.storage import HashingWriter, KeptName, build_kept_path
 
 GROUP_SIZES = (512, 64, 8)
 """Snapshots in a part of the newest month: with powers of 8, each row is written four times at most."""
@@ -253,17 +253,30 @@ def _write_part(history: _History, group: _Group, kept: KeptParts) -> KeptName |
     columns = tuple(_list_part_columns(history, group.sources[0].files))[1:]
     files = [HistoryFile(s.snapshot_id, f.path, columns) for s in group.sources for f in s.files.files if f.rows]
     try:
-        with TemporaryDirectory(prefix="appstream-export-") as folder:
-            place = LocalStore(Path(folder), file_mode=0o600)
-            written = write_history_rows(kept.store, "part.parquet", files, place)
+        # A file without a name: its digest is a part of its name, and a run that is killed leaves no rows.
+        with TemporaryFile() as content:
+            written = write_history_rows(kept.store, "", files, _NamelessFile(content))
             if written.rows != (expected := sum(source.files.rows for source in group.sources)):
                 raise StorageFailed(f"its files have {written.rows} rows instead of {expected}")
             _log.debug("compacted: %d snapshots of %s of %s", len(group.sources), group.month, history.name)
-            return kept.write_file(history.name, group.month, group.key, Path(folder, written.path))
+            content.seek(0)
+            return kept.write_content(KeptName(history.name, group.month, group.key, written.sha256), content)
     except (OSError, pa.ArrowException, StorageFailed) as error:
         what = " ".join(str(error).split())
         _log.warning("%s: %s of %s is not compacted: %s", kept.store.root, group.month, history.name, what)
     return None
+
+
+class _NamelessFile:
+    """A place for one file, whatever its name."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    @contextmanager
+    def open_output(self, path: str) -> Generator[HashingWriter]:  # noqa: ARG002  every store has names
+        """Write the file."""
+        yield HashingWriter(self._file)
 
 
 def _describe_part(history: _History, group: _Group, part: KeptName) -> TableFiles:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from datetime import timedelta
 from hashlib import file_digest
 from pathlib import Path
+from typing import IO
 
 from appstream_export.lake.snapshots import KIND_ERASE, Manifest, load_head
 from appstream_export.lake.storage import KEPT_FOLDER, KeptName, Store, build_kept_path, parse_kept_path
@@ -90,20 +91,23 @@ class KeptParts:
         with file.open("rb") as content:
             digest = file_digest(content, "sha256").hexdigest()
             content.seek(0)
-            if self._is_overtaken():
-                return None
-            kept = KeptName(name, month, key, digest, file.suffix[1:])
-            path = build_kept_path(*kept)
-            try:
-                with self._store.open_output(path) as output:
-                    shutil.copyfileobj(content, output)
-                # An erase during the copy did not see the file yet.
-                if not self._is_overtaken():
-                    self._used.append(kept)
-                    return kept
-                self._store.remove(path)
-            except OSError as error:
-                _log.warning("%s/%s: %s is not kept: %s", self._store.root, KEPT_FOLDER, name, error)
+            return self.write_content(KeptName(name, month, key, digest, file.suffix[1:]), content)
+
+    def write_content(self, kept: KeptName, content: IO[bytes]) -> KeptName | None:
+        """Keep a copy of a content that has the digest of the name; the same as `write_file` otherwise."""
+        if self._is_overtaken():
+            return None
+        path = build_kept_path(*kept)
+        try:
+            with self._store.open_output(path) as output:
+                shutil.copyfileobj(content, output)
+            # An erase during the copy did not see the file yet.
+            if not self._is_overtaken():
+                self._used.append(kept)
+                return kept
+            self._store.remove(path)
+        except OSError as error:
+            _log.warning("%s/%s: %s is not kept: %s", self._store.root, KEPT_FOLDER, kept[0], error)
         return None
 
     def prune_parts(self, name: str, keys: Collection[str]) -> None:

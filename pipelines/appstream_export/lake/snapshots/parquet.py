@@ -12,7 +12,7 @@ from appstream_export.contracts import SNAPSHOT_ID, Table, build_arrow_schema
 from appstream_export.errors import StorageFailed
 from appstream_export.lake.snapshots.epoch import convert_epoch_us
 from appstream_export.lake.snapshots.manifest import FileEntry
-from appstream_export.lake.storage import Store
+from appstream_export.lake.storage import Store, SupportsOutput
 
 ROW_GROUP_ROWS = 10_240  # five DuckDB vectors; 8,000 to 16,000 measured best for readers of few scopes
 
@@ -42,7 +42,7 @@ def write_table_file(store: Store, path: str, table: Table, parts: Iterable[pa.T
     return write_rows(store, path, build_arrow_schema(table), parts)
 
 
-def write_rows(store: Store, path: str, schema: pa.Schema, parts: Iterable[pa.Table]) -> FileEntry:
+def write_rows(store: SupportsOutput, path: str, schema: pa.Schema, parts: Iterable[pa.Table]) -> FileEntry:
     """Write one file with this schema; each part begins a row group."""
     rows = 0
     with store.open_output(path) as output:
@@ -91,13 +91,18 @@ def read_row_groups(file: pq.ParquetFile, columns: Sequence[str] | None = None) 
     return (file.read_row_group(n, columns) for n in range(file.num_row_groups))
 
 
-def write_history_rows(store: Store, path: str, files: Iterable[HistoryFile], target: Store | None = None) -> FileEntry:
+def write_history_rows(
+    store: Store, path: str, files: Iterable[HistoryFile], target: SupportsOutput | None = None
+) -> FileEntry:
     """Write one file with the rows of files of several snapshots, which have the same columns, and their snapshot ids.
 
-    It is written to `target` if that is another store. Raises OSError or pa.ArrowException if a file is damaged.
+    It is written to `target` if that is another place. Raises OSError or pa.ArrowException if a file is damaged, or if
+    no file has rows.
     """
     parts = combine_small_parts(part for file in files for part in _read_history_rows(store, file))
-    first = next(parts)
+    first = next(parts, None)
+    if first is None:
+        raise pa.ArrowInvalid("its files have no rows")
     return write_rows(target or store, path, first.schema, _chain_parts(first, parts))
 
 
@@ -114,7 +119,7 @@ def _read_history_rows(store: Store, file: HistoryFile) -> Iterator[pa.Table]:
 def _chain_parts(first: pa.Table, rest: Iterator[pa.Table]) -> Iterator[pa.Table]:
     yield first
     for part in rest:
-        yield part.cast(first.schema)  # column docs may have changed since
+        yield part.select(first.schema.names).cast(first.schema)  # column docs may have changed since
 
 
 def skip_empty_parts(parts: Iterable[pa.Table]) -> Iterator[pa.Table] | None:

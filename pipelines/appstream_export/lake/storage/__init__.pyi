@@ -1,6 +1,8 @@
 from .base import (
+    HashingWriter as HashingWriter,
     Store as Store,
     StoredObject as StoredObject,
+    SupportsOutput as SupportsOutput,
     translate_storage_errors as translate_storage_errors,
     validate_root_path as validate_root_path,
 )

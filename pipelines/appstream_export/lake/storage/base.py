@@ -79,6 +79,14 @@ class HashingWriter(io.RawIOBase):
         return self._sha256.hexdigest()
 
 
+class SupportsOutput(Protocol):
+    """A place in which files can be written; a store is one."""
+
+    def open_output(self, path: str) -> AbstractContextManager[HashingWriter]:
+        """Write a new file."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class StoredObject:
     """A file found in a warehouse, whatever wrote it."""
