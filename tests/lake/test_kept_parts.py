@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,13 @@ import pytest
 from appstream_export.errors import ConfigurationError, ContractError, KeptPartsLost
 from appstream_export.lake.catalog import SharedConnection, compaction, derived
 from appstream_export.lake.catalog.kept_parts import KeptParts
-from appstream_export.lake.maintenance import ExpireResult, erase_account, expire_snapshots, verify_warehouse
+from appstream_export.lake.maintenance import (
+    ExpireResult,
+    erase_account,
+    expire_snapshots,
+    vacuum_warehouse,
+    verify_warehouse,
+)
 from appstream_export.lake.snapshots import load_head, load_history
 from appstream_export.lake.storage import KEPT_FOLDER
 from appstream_export.lake.storage.base import HashingWriter
@@ -233,6 +239,19 @@ def test_parts_of_expired_snapshots_are_removed_and_their_retained_rows_are_read
     assert set(before).difference(list_parts(lake)) == {
         path for path in before if "/2026-01" in path or "/2026-02" in path
     }
+
+
+def test_gc_removes_parts_that_no_run_reads_any_more_after_its_grace_period(lake: Lake) -> None:
+    derive(lake, keeps_parts=True)
+    parts, left = list_parts(lake), KEPT_FOLDER + "/fleet_changes_history/" + list_parts(lake)[0].rpartition("/")[2]
+    assert lake.store.put_if_absent(left, b"of a resource that was switched off")
+
+    found = {}
+    for days in (0, 2):
+        now = datetime.now(UTC) + timedelta(days=days)
+        found[days] = vacuum_warehouse(lake.store, lake.contracts, now=now).files, left in list_parts(lake)
+    assert found == {0: (0, True), 2: (1, False)}
+    assert list_parts(lake) == parts
 
 
 class Racing(Around):

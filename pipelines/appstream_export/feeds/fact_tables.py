@@ -57,7 +57,7 @@ def remove_kept_past(connection: FeedConnection) -> None:
 
 
 def _list_past_months(connection: FeedConnection, plan: FactPlan) -> list[str]:
-    """Return the months whose rows will probably not change: a limited history cuts its first one each day."""
+    """Return the months before the newest, without the first of a limited history, which is cut each day."""
     as_of, limit = connection.as_of, plan.feed.find_first_day(connection.as_of)
     first = get_part_month(plan.feed, limit, as_of) if limit else ""
     newest = get_part_month(plan.feed, as_of.date(), as_of)

@@ -2,7 +2,8 @@
 
 A history has a file per snapshot, and each query opens all of them. So a publisher copies the rows of past snapshots
 into kept parts: one for each past month and, in the newest month, one for each 512, 64 or 8 snapshots in a row. Its
-connection reads these parts, and the files of snapshots that no part has yet, which are seven at most. All others read
+connection reads these parts, and the files of snapshots that no part has yet: seven at most, or as many for each run of
+snapshots with the same columns, and those of the newest day if only last snapshots of days are read. All others read
 the files of the snapshots.
 
 Two kinds of histories are compacted: change logs, and what a view with `-- kept: <columns>` in its header reads of its
@@ -114,6 +115,12 @@ def compact_histories(
         con.execute(f"create temp view {quote_identifier(history.name)} as {select}")
         found[history.name] = [file.path for files in (*rest, *collected) for file in files.files]
     return found
+
+
+def list_compacted_histories(contracts: Sequence[Contract]) -> list[str]:
+    """Return the names of the histories that a publisher compacts, which are those of the folders of their parts."""
+    logs = [f"{contract.changes_table.name}{HISTORY_SUFFIX}" for contract in contracts]
+    return [*logs, *(get_kept_view_name(view) for view in list_view_files(contracts) if view.kept_columns)]
 
 
 def list_readable_files(

@@ -107,7 +107,7 @@ class KeptParts:
                 return kept
             self._store.remove(path)
         except OSError as error:
-            _log.warning("%s/%s: %s is not kept: %s", self._store.root, KEPT_FOLDER, kept[0], error)
+            _log.warning("%s/%s: %s is not kept: %s", self._store.root, KEPT_FOLDER, kept.name, error)
         return None
 
     def prune_parts(self, name: str, keys: Collection[str]) -> None:

@@ -127,7 +127,7 @@ class SharedConnection:
         self.derive_tables(con, [source for file in files for source in file.reads])
 
     def derive_newest_months(self, con: duckdb.DuckDBPyConnection, reads: Iterable[str], months: int) -> None:
-        """Do the same for what `reads` name, but compute of marts by day only so many months."""
+        """Compute what `reads` name and derives from a history, but only so many months of marts by day."""
         self._limited.update(derive_newest_months(con, self._contracts, reads, months))
 
     def restrict_source(

@@ -157,7 +157,7 @@ def _delete_account_files(eraser: "_Eraser", *, now: datetime, grace: timedelta,
     garbage = replace(garbage, due=[*garbage.due, *handed])
     if garbage.due:
         delete_garbage(eraser.store, eraser.contracts, garbage, catalog_root=catalog_root)
-    # Parts of marts may hold its rows. They are computed again without it.
+    # Kept parts may hold its rows. They are written again without it.
     with translate_storage_errors(eraser.store):
         for stored in eraser.store.list_all():
             if stored.path.startswith(f"{KEPT_FOLDER}/"):

@@ -2,7 +2,7 @@
 
 Manifests must be canonical JSON, match their digest, and form a chain without gaps; those before an expire or erase
 commit may be missing. Files must exist, have the size and SHA-256 of their manifest, and be Parquet with as many rows.
-Contracts and kept parts of marts must be what their digests say. Catalog and report must be unchanged since they were
+Contracts and kept parts must be what their digests say. Catalog and report must be unchanged since they were
 written, and the catalog must not show a missing snapshot. Files that no manifest names are no problem: gc deletes them.
 """
 
@@ -332,7 +332,7 @@ def _check_kept_parts(store: Store) -> Iterator[Problem]:
     for stored in store.list_all():
         name = parse_kept_path(stored.path)
         if name and sha256(store.read_bytes(stored.path)).hexdigest() != name.sha256:
-            what = f"has changed since it was written; remove it, and the next run writes it again ({name.mart})"
+            what = f"has changed since it was written; remove it, and the next run writes it again ({name.name})"
             yield Problem(path=stored.path, what=what, is_note=True)
 
 

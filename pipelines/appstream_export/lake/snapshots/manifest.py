@@ -376,9 +376,8 @@ def _walk_tables(manifest: Manifest) -> Iterator[TableFiles]:
         yield from _walk_tables(past)
 
 
-@lru_cache(
-    maxsize=1024
-)  # all manifests of a release have the same columns, and checking them takes as long as the rest
+# All manifests of a release have the same columns, and checking them takes as long as the rest.
+@lru_cache(maxsize=1024)
 def _validate_columns(columns: tuple[tuple[str, str], ...]) -> None:
     """Raise msgspec.ValidationError if a name or type of a column has another form than that of columns."""
     msgspec.convert(dict(columns), dict[_Name, _ColumnType])

@@ -13,12 +13,12 @@ PROBE_FILE = "probe"  # an empty object on S3, written to check write access and
 SCRATCH_FOLDER = ".scratch"  # DuckDB spills here if a commit or a query needs more than memory
 HANDOVER_FOLDER = "handed"  # messages between the steps of a sharded run
 CONTRACTS_FOLDER = "contracts"  # contracts of snapshots, by digest: data for readers that have no file of them
-KEPT_FOLDER = "kept"  # parts of marts that later snapshots need not compute again; see catalog/kept_parts.py
+KEPT_FOLDER = "kept"  # parts of histories, and past facts, which runs read again; see catalog/kept_parts.py
 ERASED_FOLDER = "erased"  # hashes of erased values, until the proof that they are gone
 _MANIFEST = re.compile(r"(\d{12})\.json")
 _UNFINISHED = re.compile(rf"(?:.*/)?{re.escape(UNFINISHED_PREFIX)}[0-9A-Z]{{26}}[.\w]*", re.ASCII)
 _KEPT_PART = re.compile(
-    rf"{KEPT_FOLDER}/(?P<mart>\w+)/(?P<month>\d{{4}}-\d\d)\.(?P<key>[0-9a-f]{{64}})\.(?P<sha256>[0-9a-f]{{64}})\.(?P<suffix>parquet|duckdb)",
+    rf"{KEPT_FOLDER}/(?P<name>\w+)/(?P<month>\d{{4}}-\d\d)\.(?P<key>[0-9a-f]{{64}})\.(?P<sha256>[0-9a-f]{{64}})\.(?P<suffix>parquet|duckdb)",
     re.ASCII,
 )
 _WORD = re.compile(r"[A-Za-z0-9_-]+")
@@ -26,9 +26,12 @@ _TABLE_FILE = re.compile(rf"{TABLES_FOLDER}/\w+/snapshot_id=\w+/[\w-]+\.parquet"
 
 
 class KeptName(NamedTuple):
-    """The name of a kept part: its mart and month, and the SHA-256 of what it derives from and of its content."""
+    """The name of a kept part: its history (or `bi_duckdb`), its month, and two SHA-256.
 
-    mart: str
+    They are those of what it derives from, and of its content.
+    """
+
+    name: str
     month: str
     key: str
     sha256: str
@@ -107,9 +110,9 @@ def build_erased_list_path(key: str) -> str:
     return f"{ERASED_FOLDER}/{key}.json"
 
 
-def build_kept_path(mart: str, month: str, key: str, sha256: str, suffix: str = "parquet") -> str:
+def build_kept_path(name: str, month: str, key: str, sha256: str, suffix: str = "parquet") -> str:
     """Return the path of a kept part: its name has the digest of what it derives from, and that of its content."""
-    return f"{KEPT_FOLDER}/{mart}/{month}.{key}.{sha256}.{suffix}"
+    return f"{KEPT_FOLDER}/{name}/{month}.{key}.{sha256}.{suffix}"
 
 
 def parse_kept_path(path: str) -> KeptName | None:
