@@ -300,6 +300,28 @@ def test_parts_that_an_expiry_replaces_stay_as_long_as_a_run_may_read_them(lake:
         assert con.execute(f"select * from {CHANGES} order by all").fetchall() == rows[CHANGES]
 
 
+@pytest.mark.slow
+def test_rows_are_those_of_the_publishers_snapshot_whatever_others_do_meanwhile(tmp_path: Path) -> None:
+    lake, chance, hour = Lake(tmp_path / "warehouse"), random.Random(7), 0.0  # noqa: S311
+    lake.commit_at(hour, *answers(0))
+    for number in range(1, 9):
+        rows, hour = read(lake), hour + chance.choice((1, DAY, 9 * DAY, 25 * DAY))
+        run = SharedConnection(lake.store, lake.contracts, keeps_parts=True)
+        with run, run.open_newest() as con:
+            for _ in range(chance.choice((1, 2))):
+                lake.commit_at(hour, *answers(number))
+                derive(lake, keeps_parts=True)
+                hour += 0.01
+            if number % 4 == 0:
+                expire(lake, hour)
+                derive(lake, keeps_parts=True)
+            run.derive_tables(con, TABLES)
+            found = {name: con.execute(f"select * from {name} order by all").fetchall() for name in TABLES}
+        assert found == rows, number
+        assert derive(lake, keeps_parts=True) == read(lake), number
+    assert list_parts(lake)
+
+
 def test_parts_that_are_removed_while_a_run_reads_them_cost_it_only_time(lake: Lake) -> None:
     lost = list[int]()
 
