@@ -1,7 +1,7 @@
 from .charts import choose_chart_columns as choose_chart_columns
 from .checks import SEVERITY_ERROR as SEVERITY_ERROR, CheckResult as CheckResult, run_checks as run_checks
 from .column_lineage import ColumnTracer as ColumnTracer, SourceColumn as SourceColumn
-from .compaction import list_compacted_histories as list_compacted_histories
+from .compaction import list_part_keys as list_part_keys
 from .completeness import (
     TableCompleteness as TableCompleteness,
     UnseenScope as UnseenScope,

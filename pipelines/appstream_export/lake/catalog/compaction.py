@@ -117,10 +117,9 @@ def compact_histories(
     return found
 
 
-def list_compacted_histories(contracts: Sequence[Contract]) -> list[str]:
-    """Return the names of the histories that a publisher compacts, which are those of the folders of their parts."""
-    logs = [f"{contract.changes_table.name}{HISTORY_SUFFIX}" for contract in contracts]
-    return [*logs, *(get_kept_view_name(view) for view in list_view_files(contracts) if view.kept_columns)]
+def list_part_keys(contracts: Sequence[Contract], manifests: Sequence[Manifest]) -> dict[str, set[str]]:
+    """Return the keys of all parts that publishers of this history may read, by the names of the parts' folders."""
+    return {history.name: _group_sources(history)[1] for history in _list_histories(contracts, manifests)}
 
 
 def list_readable_files(

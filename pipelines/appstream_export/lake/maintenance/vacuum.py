@@ -1,19 +1,19 @@
 """gc: delete the files that no retained snapshot needs, and nothing else.
 
 These are files of abandoned attempts, unfinished files, DuckDB's spill files, files and manifests of snapshots that an
-expire or erase commit removed from the history, and kept parts of histories that runs no longer compact. They are
+expire or erase commit removed from the history, and kept parts that runs no longer read. They are
 deleted only after a grace period, so that runs in progress and readers of an older catalog are safe. The period begins
 when the file was last changed; for committed files, when they left the history. After an erase there is no grace
 period. Contracts (`contracts/<sha256>.json`) are never deleted: a commit may name one that was stored long ago, and
 each has a few kB.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from appstream_export.contracts import Contract
-from appstream_export.lake.catalog import list_compacted_histories, publish_catalog
+from appstream_export.lake.catalog import list_part_keys, publish_catalog
 from appstream_export.lake.snapshots import (
     KIND_ERASE,
     Manifest,
@@ -78,7 +78,7 @@ def vacuum_warehouse(
     A damaged manifest stops it, because the files that it names are unknown. Runs that take less than `grace` are safe
     meanwhile. Raises StorageFailed, ConfigurationError.
     """
-    garbage = find_garbage(store, now, grace, list_compacted_histories(contracts))
+    garbage = find_garbage(store, now, grace, contracts)
     if garbage.due and not dry_run:
         delete_garbage(store, contracts, garbage, catalog_root=catalog_root)
     with translate_storage_errors(store):
@@ -112,15 +112,18 @@ def _select_unreferenced_files(store: Store, garbage: Garbage) -> Iterator[Store
         yield from (stored for stored in due[start : start + RECHECK_EVERY] if stored.path not in committed)
 
 
-def find_garbage(store: Store, now: datetime, grace: timedelta, histories: Collection[str] | None = None) -> Garbage:
+def find_garbage(store: Store, now: datetime, grace: timedelta, contracts: Sequence[Contract] | None = None) -> Garbage:
     """Return the lake's files that no snapshot needs. Files that are created from now on are not included.
 
-    With `histories`, the names of those that runs compact, kept parts of others are included.
+    With `contracts`, kept parts are included that a run with these contracts does not read.
     """
     # The files are listed before the manifests: a file that is committed in between is needed, and is seen as needed.
     with translate_storage_errors(store):
-        found = [stored for stored in store.list_all() if _is_lake_file(stored.path, histories)]
+        everything = store.list_all()
+    found = [stored for stored in everything if _is_lake_file(stored.path)]
     manifests = load_history(store, with_lost=True)
+    if contracts is not None:
+        found += _find_unread_parts(everything, contracts, manifests)
     needed = {file.path for manifest in manifests for file in manifest.files}
     needed |= {build_manifest_path(m.seq) for m in manifests if m.seq >= find_newest_rewrite_seq(manifests)}
     expired_at = _compute_expiry_times(
@@ -135,11 +138,19 @@ def find_garbage(store: Store, now: datetime, grace: timedelta, histories: Colle
     return Garbage(due, [g for g in garbage if g not in due], manifests[-1].seq if manifests else 0)
 
 
-def _is_lake_file(path: str, histories: Collection[str] | None) -> bool:
-    if path.startswith(_LAKE_FOLDERS) or is_unfinished(path):
-        return True
-    part = parse_kept_path(path) if histories is not None else None
-    return part is not None and part.suffix == "parquet" and part.name not in (histories or ())
+def _is_lake_file(path: str) -> bool:
+    return path.startswith(_LAKE_FOLDERS) or is_unfinished(path)
+
+
+def _find_unread_parts(
+    found: Sequence[StoredObject], contracts: Sequence[Contract], manifests: Sequence[Manifest]
+) -> Iterator[StoredObject]:
+    """Yield the kept parts of histories that no run with these contracts reads."""
+    keys = list_part_keys(contracts, manifests)
+    for stored in found:
+        part = parse_kept_path(stored.path)
+        if part and part.suffix == "parquet" and part.key not in keys.get(part.name, ()):
+            yield stored
 
 
 def _compute_expiry_times(old: Sequence[Manifest], newest: Sequence[Manifest]) -> Mapping[str, datetime]:
