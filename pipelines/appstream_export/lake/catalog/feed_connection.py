@@ -111,14 +111,15 @@ class FeedConnection:
         try:
             self.create_temporary_table(_STAGED, query)
             self._drop_temporary_tables(views)
-            views = []
             yield f"from temp.{_STAGED}"
         finally:
             self._drop_temporary_tables([*views, _STAGED])
 
     def _drop_temporary_tables(self, names: Iterable[str]) -> None:
-        for name in names:
-            self._execute_statement(f"drop table if exists temp.{quote_identifier(name)}")
+        # A failure, such as one for lack of memory, must not hide that of the block: tables end with the connection.
+        with suppress(StorageFailed):
+            for name in names:
+                self._execute_statement(f"drop table if exists temp.{quote_identifier(name)}")
 
     def register_table(self, name: str, table: pa.Table) -> None:
         """Register an Arrow table under a name that queries can read."""
