@@ -10,8 +10,9 @@ import pytest
 
 from appstream_export.contracts import list_sql_files, list_view_files, load_contracts
 from appstream_export.feeds import build_feeds
-from appstream_export.lake.catalog import SharedConnection, open_feed_connection, shared as shared_connections
+from appstream_export.lake.catalog import SharedConnection, shared as shared_connections
 from appstream_export.lake.catalog.derived import HISTORY_SUFFIX
+from appstream_export.lake.catalog.feed_connection import FeedConnection
 from appstream_export.run import publish_stages
 from appstream_export.settings import parse_settings
 from tests.lake.lakes import A, Lake, builder, ok
@@ -116,7 +117,8 @@ def test_stages_that_lack_memory_are_performed_again_with_more(
 
 def test_wide_rows_are_staged_and_leave_no_table_behind(lake: Lake) -> None:
     listed = "select table_name from duckdb_tables() where temporary order by all"
-    with SharedConnection(lake.store, lake.contracts) as shared, open_feed_connection(shared) as connection:
+    with SharedConnection(lake.store, lake.contracts) as shared, shared.open_newest() as con:
+        connection = FeedConnection(con, shared)
         before = connection.fetch_rows(listed)
         with connection.stage_rows("select name from image_builder_overview", ["image_builder_overview"]) as rows:
             found, during = connection.fetch_rows(rows), connection.fetch_rows(listed)

@@ -29,11 +29,11 @@ from appstream_export.lake.snapshots import KIND_SWEEP, convert_epoch_us, find_l
 from appstream_export.lake.storage import Store
 
 BATCH_ROWS = 10_240
-_STAGED = "staged_rows"
 _SNAPSHOT = f"""
 create or replace temp view feed_snapshot as
 select snapshot_id, utc(committed_at) as as_of_utc, committed_at as as_of
 from snapshots where kind = {quote_literal(KIND_SWEEP)} order by seq desc limit 1"""
+_STAGED = "staged_rows"
 
 
 class FeedConnection:
