@@ -115,6 +115,10 @@ class OutOfMemory(StorageFailed):
     """DuckDB needs more memory than its limit and cannot spill."""
 
 
+class KeptPartsLost(StorageFailed):
+    """A kept part was removed or damaged while a publisher read it: its rows must be read from elsewhere."""
+
+
 class CommitStateUnknown(StorageFailed):
     """The commit's outcome is unknown. It may still succeed, so its files must not be deleted."""
 

@@ -2,8 +2,8 @@
 
 import logging
 import random
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from appstream_export.errors import ContractError
+from appstream_export.errors import ConfigurationError, ContractError, KeptPartsLost
 from appstream_export.lake.catalog import SharedConnection, compaction, derived
 from appstream_export.lake.catalog.kept_parts import KeptParts
-from appstream_export.lake.maintenance import erase_account, expire_snapshots, verify_warehouse
+from appstream_export.lake.maintenance import ExpireResult, erase_account, expire_snapshots, verify_warehouse
 from appstream_export.lake.snapshots import load_head
 from appstream_export.lake.storage import KEPT_FOLDER
 from appstream_export.lake.storage.base import HashingWriter
@@ -34,6 +34,18 @@ Rows = dict[str, list[tuple[object, ...]]]
 @pytest.fixture(autouse=True)
 def _small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compaction, "GROUP_SIZES", (4, 2))
+
+
+def expire(lake: Lake, hours: float) -> ExpireResult:
+    """Expire snapshots so many hours after noon."""
+    now = at(round(hours * 60))
+    return expire_snapshots(lake.store, now=now, policy=POLICY, tool_version="0", clock=lambda: now)
+
+
+def erase(lake: Lake) -> None:
+    """Erase account C, or do nothing if it is erased."""
+    with suppress(ConfigurationError):
+        erase_account(lake.store, lake.contracts, C[:12], now=at(round(65 * DAY * 60)), tool_version="0")
 
 
 def derive(lake: Lake, *, keeps_parts: bool) -> Rows:
@@ -198,14 +210,93 @@ def test_a_file_that_is_copied_after_an_erase_that_the_publisher_did_not_see_is_
 
 def test_parts_of_expired_snapshots_are_removed_and_their_retained_rows_are_read(lake: Lake) -> None:
     rows, before = derive(lake, keeps_parts=True), list_parts(lake)
-    now = at(round(63 * DAY * 60))
-    expired = expire_snapshots(lake.store, now=now, policy=POLICY, tool_version="0")
-
+    expired = expire(lake, 63 * DAY)
     assert derive(lake, keeps_parts=True) == read(lake) == rows
+    lake.commit_at(63.1 * DAY, *answers(5))
+
+    assert derive(lake, keeps_parts=True) == read(lake)
     assert len(expired.dropped) == 2
     assert set(before).difference(list_parts(lake)) == {
         path for path in before if "/2026-01" in path or "/2026-02" in path
     }
+
+
+class Racing(Around):
+    """A store in which others act just before it lists a folder for the second time."""
+
+    def __init__(self, store: Any, folder: str, act: Callable[[], object]) -> None:
+        super().__init__(store)
+        self._folder, self._act, self._listed = folder, act, 0
+
+    def list_folder(self, folder: str) -> list[str]:
+        """Let the others go first."""
+        if folder == self._folder:
+            self._listed += 1
+            if self._listed == 2:
+                self._act()
+        return self._store.list_folder(folder)
+
+
+def test_an_older_publisher_removes_no_part_of_a_newer_one(lake: Lake) -> None:
+    newer = SharedConnection(lake.store, lake.contracts, keeps_parts=True)
+    parts = list[str]()
+
+    def overtake() -> None:
+        lake.commit_at(64 * DAY, *answers(6))
+        lake.commit_at(65 * DAY, *answers(7))  # a group of four, which no older snapshot has
+        newer._connect()
+        parts.extend(list_parts(lake))
+
+    older = SharedConnection(Racing(lake.store, f"{KEPT_FOLDER}/{CHANGES}", overtake), lake.contracts, keeps_parts=True)
+    with older, older.open_newest():
+        pass
+    with newer, newer.open_newest() as con:
+        newer.derive_tables(con, TABLES)
+    assert len(parts) > 4
+    assert set(parts) <= set(list_parts(lake))
+
+
+def test_parts_that_an_expiry_replaces_stay_as_long_as_a_run_may_read_them(lake: Lake) -> None:
+    rows, before = derive(lake, keeps_parts=True), list_parts(lake)
+    run = SharedConnection(lake.store, lake.contracts, keeps_parts=True)
+    with run, run.open_newest() as con:
+        expire(lake, 63.5 * DAY)
+        assert derive(lake, keeps_parts=True) == rows, "expire publishes again"
+        assert set(before) <= set(list_parts(lake))
+        run.derive_tables(con, TABLES)
+        assert con.execute(f"select * from {CHANGES} order by all").fetchall() == rows[CHANGES]
+
+
+def test_parts_that_are_removed_while_a_run_reads_them_cost_it_only_time(lake: Lake) -> None:
+    lost = list[int]()
+
+    def publish(times: int) -> Rows:
+        with shared.open_newest() as con:
+            if len(lost) < times:
+                lost.append(len(list_parts(lake)))
+                erase(lake)
+                for path in list_parts(lake):
+                    lake.store.remove(path)
+            shared.derive_tables(con, TABLES)
+            return {name: con.execute(f"select * from {name} order by all").fetchall() for name in TABLES}
+
+    for times, expected in ((1, [5]), (2, [5, 5])):
+        lost.clear()
+        derive(lake, keeps_parts=True)
+        with SharedConnection(lake.store, lake.contracts, keeps_parts=True) as shared:
+            found = shared.call_with_memory_fallback(lambda times=times: publish(times))
+        assert (found, lost) == (read(lake), expected)
+
+
+def test_a_part_that_is_removed_is_named_in_one_line(lake: Lake) -> None:
+    def publish() -> None:
+        with SharedConnection(lake.store, lake.contracts, keeps_parts=True) as shared, shared.open_newest() as con:
+            for path in list_parts(lake):
+                lake.store.remove(path)
+            shared.derive_tables(con, TABLES)
+
+    with pytest.raises(KeptPartsLost, match=r"kept/image_builder_changes_history/2026-\d\d\..*removed it"):
+        publish()
 
 
 def test_a_part_that_cannot_be_written_is_left_out(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:

@@ -36,6 +36,7 @@ from appstream_export.lake.catalog.kept_parts import KeptParts
 from appstream_export.lake.catalog.views import (
     AS_OF_SUFFIX,
     HISTORY_SUFFIX,
+    JOINED_TABLES,
     render_history_query,
     render_history_select,
 )
@@ -54,7 +55,7 @@ from appstream_export.lake.storage import KeptName, LocalStore, build_kept_path
 GROUP_SIZES = (512, 64, 8)
 """Snapshots in a part of the newest month: with powers of 8, each row is written four times at most."""
 _OPEN_MONTHS = 2  # whose smaller parts stay, because a publisher of an older snapshot may read them
-_PAST_NAME = re.compile(rf"\b\w+(?:{HISTORY_SUFFIX}|{AS_OF_SUFFIX})\b")
+_PAST_NAME = re.compile(rf"\b\w+(?:{HISTORY_SUFFIX}|{AS_OF_SUFFIX})\b", re.IGNORECASE)
 _log = logging.getLogger(__name__)
 
 
@@ -121,13 +122,16 @@ def list_readable_files(
     """Return the paths that a publisher's queries may read, each once: those of the newest tables and of histories.
 
     A history counts if a file of `sql/` has its name, or if it is a change log, of which feeds are made without a file.
-    For one that is compacted, the paths are those of its parts, unless its macro `_as_of` is called, too.
+    With one of a table that has a resource, those that its view joins count, too. For one that is compacted, the paths
+    are those of its parts, unless its macro `_as_of` is called.
     """
     names = {f"{contract.changes_table.name}{HISTORY_SUFFIX}" for contract in contracts}
     for file in _list_files_of_publishers(contracts):
         if not (file.kept_columns and get_kept_view_name(file) in compacted):
-            names.update(_PAST_NAME.findall(file.sql))
+            names.update(name.lower() for name in _PAST_NAME.findall(file.sql))
     tables = {name.removesuffix(HISTORY_SUFFIX).removesuffix(AS_OF_SUFFIX) for name in names - compacted.keys()}
+    if any(table.resource for table in list_snapshot_tables(contracts) if table.name in tables):
+        tables.update(JOINED_TABLES)
     paths = [file.path for files in manifests[-1].tables.values() for file in files.files]
     for manifest in manifests:
         found = (*manifest.tables.items(), *((name, one) for name, many in manifest.kept.items() for one in many))

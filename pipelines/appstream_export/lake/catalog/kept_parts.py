@@ -8,22 +8,36 @@ lost without them.
 
 import logging
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from hashlib import file_digest
 from pathlib import Path
 
-from appstream_export.lake.snapshots import load_head
+from appstream_export.lake.snapshots import KIND_ERASE, Manifest, load_head
 from appstream_export.lake.storage import KEPT_FOLDER, KeptName, Store, build_kept_path, parse_kept_path
 
+PRUNE_GRACE = timedelta(hours=1)
+"""How long files that an expire or a repair replaced stay, for publications that began before: far longer than these
+take."""
 _log = logging.getLogger(__name__)
 
 
 class KeptParts:
     """The kept files of a warehouse, for a publisher that shows the commit `seq`."""
 
-    def __init__(self, store: Store, seq: int) -> None:
+    def __init__(self, store: Store, seq: int = 0) -> None:
         self._store, self._seq = store, seq
+        self._is_settled = True
+        self._used: list[KeptName] = []
+
+    def show_history(self, manifests: Sequence[Manifest]) -> None:
+        """Begin to serve a publisher of this history, which uses no part yet."""
+        newest, rewrite = manifests[-1], next((m for m in reversed(manifests) if m.past is not None), None)
+        self._seq, self._used = newest.seq, []
+        self._is_settled = (
+            rewrite is None or rewrite.kind == KIND_ERASE or newest.committed_at - rewrite.committed_at >= PRUNE_GRACE
+        )
 
     @property
     def store(self) -> Store:
@@ -39,26 +53,34 @@ class KeptParts:
                     found[kept.key] = kept
                 else:
                     self._remove_part(kept)
+        self._used += found.values()
         return found
+
+    def remove_damaged(self) -> list[str]:
+        """Remove the parts in use that are damaged; return their paths, and those of parts that are missing."""
+        damaged = [kept for kept in self._used if not self._has_digest(kept)]
+        for kept in damaged:
+            self._remove_part(kept)
+        return [build_kept_path(*kept) for kept in damaged]
 
     def fetch_file(self, name: str, month: str, key: str, file: Path) -> bool:
         """Copy the kept file that derives from what `key` is a digest of, and return True; remove all others.
 
         Return False, without a file, if there is none, if it is damaged, or if another run removes it meanwhile.
         """
-        is_fetched = False
+        is_fetched, others = False, list[KeptName]()
         for kept in self._list_names(name):
             is_wanted = kept[1:3] == (month, key) and not is_fetched
             if is_wanted and self._fetch_whole(kept, file):
                 is_fetched = True
             else:
-                self._remove_part(kept)
+                others.append(kept)
+        self._remove_listed(others)
         return is_fetched
 
     def remove_files(self, name: str) -> None:
         """Remove all kept files of a name: none of them is read any more."""
-        for kept in self._list_names(name):
-            self._remove_part(kept)
+        self._remove_listed(self._list_names(name))
 
     def write_file(self, name: str, month: str, key: str, file: Path) -> KeptName | None:
         """Keep a copy of a file and return its name; None if another run has committed since.
@@ -77,6 +99,7 @@ class KeptParts:
                     shutil.copyfileobj(content, output)
                 # An erase during the copy did not see the file yet.
                 if not self._is_overtaken():
+                    self._used.append(kept)
                     return kept
                 self._store.remove(path)
             except OSError as error:
@@ -84,10 +107,9 @@ class KeptParts:
         return None
 
     def prune_parts(self, name: str, keys: Collection[str]) -> None:
-        """Remove the files that derive from anything else than what `keys` are digests of."""
-        for kept in self._list_names(name):
-            if kept.key not in keys:
-                self._remove_part(kept)
+        """Remove the files that derive from anything else than what `keys` are digests of, after their grace period."""
+        if self._is_settled:
+            self._remove_listed([kept for kept in self._list_names(name) if kept.key not in keys])
 
     def _is_overtaken(self) -> bool:
         """Return whether another run has committed since: that commit may be an erase."""
@@ -115,6 +137,12 @@ class KeptParts:
             paths = [f"{folder}/{file}" for file in self._store.list_folder(folder)]
             return [kept for path in paths if (kept := parse_kept_path(path))]
         return []
+
+    def _remove_listed(self, found: Sequence[KeptName]) -> None:
+        """Remove files that were listed before, unless another run has committed since: it may have written them."""
+        if found and not self._is_overtaken():
+            for kept in found:
+                self._remove_part(kept)
 
     def _remove_part(self, kept: KeptName) -> None:
         with suppress(OSError):

@@ -6,7 +6,7 @@ was compared, and only as a private copy that cannot change meanwhile; otherwise
 checks, feeds and report of a run open the same catalog: by its SHA-256, this process compares it only once.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from tempfile import NamedTemporaryFile
@@ -39,13 +39,13 @@ def connect_as_rendered(
     *,
     folders: Iterable[str] = (),
     options: Iterable[str] = (),
-    keeps_parts: bool = False,
+    kept: KeptParts | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """Open a locked connection to the head, with views equal to those that this version renders.
 
     It may read the files that queries of publishers need, and may read and write below `folders`. `options` are
-    settings of DuckDB, such as `threads = 1`. With `keeps_parts`, it reads histories from kept parts (compaction.py),
-    which are written if they are missing. Raises ConfigurationError before the first snapshot.
+    settings of DuckDB, such as `threads = 1`. With `kept`, it reads histories from these parts (compaction.py), which
+    are written if they are missing. Raises ConfigurationError before the first snapshot.
     """
     while True:
         manifests, con = load_existing_history(store), open_duckdb(store)
@@ -62,8 +62,10 @@ def connect_as_rendered(
             # A new commit, such as an erase, has removed files meanwhile: try again with its history.
     for option in options:
         con.execute(f"set {option}")
-    kept = KeptParts(store, manifests[-1].seq) if keeps_parts else None
-    compacted = compact_histories(con, contracts, manifests, kept) if kept else {}
+    compacted: Mapping[str, list[str]] = {}
+    if kept is not None:
+        kept.show_history(manifests)
+        compacted = compact_histories(con, contracts, manifests, kept)
     paths = list_readable_files(contracts, manifests, compacted)
     root = store.resolve_uri().rstrip("/")
     lock_to_files(con, (f"{root}/{path}" for path in paths), folders=folders)

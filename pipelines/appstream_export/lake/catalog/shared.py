@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from appstream_export.contracts import Contract, list_sql_files
-from appstream_export.errors import OutOfMemory, QueryError
+from appstream_export.errors import KeptPartsLost, OutOfMemory, QueryError
 from appstream_export.lake.catalog.derived import (
     compute_views,
     derive_newest_months,
@@ -37,6 +37,7 @@ ITEMS_PER_MIB, COMMITS_PER_MIB = 600, 8
 """A larger or older warehouse begins with more: joins of 60,000 wide rows need 96 MiB, and so do the days of 1,000
 items in a year. Trying again would cost a whole stage."""
 COMMITS_MAX = 800  # from here on, days and states are in kept parts of months
+_LOSSES_MAX = 2  # an erase, or an expire that publishes: more in the time of a publication would be strange
 _ONE_THREAD = "threads = 1"  # most statements are short: more threads take a quarter more CPU, and more memory
 _SHOWN_SEQ_SQL = "select seq from lake.shows"
 
@@ -50,7 +51,9 @@ class SharedConnection:
     """
 
     def __init__(self, store: Store, contracts: Sequence[Contract], *, keeps_parts: bool = False) -> None:
-        self._store, self._contracts, self._keeps_parts = store, contracts, keeps_parts
+        self._store, self._contracts = store, contracts
+        self._kept = KeptParts(store) if keeps_parts else None
+        self._reads_parts = keeps_parts
         self._con: duckdb.DuckDBPyConnection | None = None
         self._memory: str | None = None
         self._limited: set[str] = set()
@@ -73,13 +76,27 @@ class SharedConnection:
             con = self._connect()
             self.derive_sources(con, *folders)
             yield con
-        except BaseException:
+        except BaseException as error:
             # The next stage must not find a connection in an unknown state.
             self.close()
+            if isinstance(error, Exception) and not isinstance(error, OutOfMemory):
+                self._find_lost_parts(error)
             raise
 
     def call_with_memory_fallback(self, act: Callable[[], T]) -> T:
-        """Call `act` and return its result; call it again with a new connection if it runs out of memory."""
+        """Call `act` and return its result; call it again with a new connection if it runs out of memory.
+
+        Also call it again if it loses a kept part; if another one is lost then, without parts.
+        """
+        for _ in range(_LOSSES_MAX):
+            try:
+                return self._call_with_more_memory(act)
+            except KeptPartsLost as error:
+                _log.info("%s: publishing again", error)
+        self._reads_parts = False
+        return self._call_with_more_memory(act)
+
+    def _call_with_more_memory(self, act: Callable[[], T]) -> T:
         try:
             return act()
         except OutOfMemory:
@@ -144,13 +161,23 @@ class SharedConnection:
             # In a bucket, threads wait for files at the same time.
             options = (f"memory_limit = '{self._memory}'", *_OPTIONS, *((_ONE_THREAD,) if is_local else ()))
             self._con = connect_as_rendered(
-                store, self._contracts, folders=folders, options=options, keeps_parts=self._keeps_parts
+                store,
+                self._contracts,
+                folders=folders,
+                options=options,
+                kept=self._kept if self._reads_parts else None,
             )
         return self._con
 
     def find_kept_parts(self, con: duckdb.DuckDBPyConnection) -> KeptParts | None:
         """Return the warehouse's kept parts; None if this connection does not keep any."""
-        return KeptParts(self._store, con.execute(_SHOWN_SEQ_SQL).fetchall()[0][0]) if self._keeps_parts else None
+        return KeptParts(self._store, con.execute(_SHOWN_SEQ_SQL).fetchall()[0][0]) if self._kept else None
+
+    def _find_lost_parts(self, error: Exception) -> None:
+        """Raise KeptPartsLost if an error may come from a part that was removed or damaged while it was in use."""
+        if self._kept and self._reads_parts and (lost := self._kept.remove_damaged()):
+            what = f"{self._store.root}/{lost[0]}: another run removed it while it was read, or it is damaged"
+            raise KeptPartsLost(what) from error
 
     def _is_newest(self, con: duckdb.DuckDBPyConnection) -> bool:
         head = load_head(self._store)

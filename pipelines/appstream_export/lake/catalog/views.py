@@ -32,6 +32,8 @@ from appstream_export.lake.snapshots import KIND_SWEEP, Manifest, TableFiles, bu
 
 FILES_SCHEMA = "files"  # the schema of views that name files
 HISTORY_SUFFIX, AS_OF_SUFFIX = "_history", "_as_of"
+JOINED_TABLES = ("scope_runs", "accounts")
+"""Tables that the views of each table with a resource join: their newest rows, or their history."""
 SNAPSHOT_AT = Column("snapshot_at", "timestamp", "When the row's snapshot was committed.")
 # A moment `t` as users write it: a date alone means the end of that day, a time without a zone is in UTC. DuckDB 1.4
 # requires seconds before a zone, so they are added.
@@ -122,9 +124,10 @@ def render_table_views(contracts: Sequence[Contract], manifests: Sequence[Manife
 def _render_table_statements(
     tables: tuple[Table, ...], retired: tuple[Table, ...], files: tuple[SqlFile, ...]
 ) -> tuple[str, ...]:
-    first = ("scope_runs", "accounts")  # the other views join them
     statements = [
-        *chain.from_iterable(map(_render_newest_view, sorted(tables, key=lambda table: table.name not in first))),
+        *chain.from_iterable(
+            map(_render_newest_view, sorted(tables, key=lambda table: table.name not in JOINED_TABLES))
+        ),
         *chain.from_iterable(map(_render_history_view, retired)),
         *(f"create macro {macro}" for macro in MACROS),
         *chain.from_iterable(map(render_sql_file_view, files)),
