@@ -37,11 +37,12 @@ from appstream_export.feeds.definitions import (
     build_feed_schema,
     limit_history,
 )
-from appstream_export.feeds.fact_tables import create_table, fill_fact, write_past
+from appstream_export.feeds.fact_tables import create_table, fill_fact, remove_kept_past, write_past
 from appstream_export.feeds.generations import (
     FEEDS_DATABASE,
     PACKAGE,
     V1,
+    V2,
     VERSIONS,
     CurrentGeneration,
     GenerationStore,
@@ -243,6 +244,8 @@ def _publish_generation(
             connection.set_snapshot(publication.snapshot_id, publication.as_of)
             written.append(_write_publication(connection, generations, publication, is_csv=settings.csv))
             generations.set_current(written[-1].current)
+        if V2 not in settings.versions:
+            remove_kept_past(connection)
         return replace(written[0], star=written[1] if len(written) > 1 else None), connection.seq
 
 
@@ -343,7 +346,8 @@ def _write_generation(
     """Fill the DuckDB file, write the generation's files from it, then the data package; return its SHA-256."""
     connection.fetch_rows(CREATE_PUBLICATION_SQL)
     plans = _plan_facts(connection, generations, publication)
-    write_past(connection, generations, [*plans.values()], Path(file))
+    if plans:
+        write_past(connection, generations, [*plans.values()], Path(file))
     with connection.attach_output_file(file):
         for feed in publication.feeds:
             if feed.name == FEED_STATUS:
