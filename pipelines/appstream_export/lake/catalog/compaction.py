@@ -55,6 +55,7 @@ GROUP_SIZES = (512, 64, 8)
 """Snapshots in a part of the newest month: with powers of 8, each row is written four times at most."""
 _OPEN_MONTHS = 2  # whose smaller parts stay, because a publisher of an older snapshot may read them
 _PAST_NAME = re.compile(rf"\b\w+(?:{HISTORY_SUFFIX}|{AS_OF_SUFFIX})\b")
+_JOINED = {"accounts", "scope_runs"}  # by the views of histories, except those of change logs
 _log = logging.getLogger(__name__)
 
 
@@ -123,11 +124,14 @@ def list_readable_files(
     A history counts if a file of `sql/` has its name, or if it is a change log, of which feeds are made without a file.
     For one that is compacted, the paths are those of its parts, unless its macro `_as_of` is called, too.
     """
-    names = {f"{contract.changes_table.name}{HISTORY_SUFFIX}" for contract in contracts}
+    logs = {contract.changes_table.name for contract in contracts}
+    names = {f"{log}{HISTORY_SUFFIX}" for log in logs}
     for file in _list_files_of_publishers(contracts):
         if not (file.kept_columns and get_kept_view_name(file) in compacted):
-            names.update(_PAST_NAME.findall(file.sql))
+            names.update(_PAST_NAME.findall(file.sql.lower()))
     tables = {name.removesuffix(HISTORY_SUFFIX).removesuffix(AS_OF_SUFFIX) for name in names - compacted.keys()}
+    if tables - logs:
+        tables |= _JOINED
     paths = [file.path for files in manifests[-1].tables.values() for file in files.files]
     for manifest in manifests:
         found = (*manifest.tables.items(), *((name, one) for name, many in manifest.kept.items() for one in many))
