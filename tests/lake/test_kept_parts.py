@@ -61,9 +61,10 @@ def run_history(folder: Path, seed: int, steps: int) -> tuple[int, int]:
         answers = []
         for scope in (A, B, C):
             made = [builder(name, state=chance.choice(STATES)) for name in "abc" if chance.random() < 0.7]
-            late = round((hour - chance.choice((0, 0, 30 * DAY))) * 60)
+            answered = hour - chance.choice((0, 0, 30 * DAY)) - chance.random() / 2  # no two at once
+            minute = round((answered if answered > 0 else hour) * 60)
             kinds: list[Callable[[], object]] = [
-                lambda s=scope, m=made, t=late: answers.append(ok(s, *m, minute=max(0, t))),
+                lambda s=scope, m=made, t=minute: answers.append(ok(s, *m, minute=t)),
                 lambda s=scope, m=made: answers.append(filtered(s, *m[:1])),
                 lambda s=scope: answers.append(failed(s)),
             ]
