@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -318,3 +319,24 @@ def test_a_view_that_reads_more_than_it_keeps_is_refused(lake: Lake, monkeypatch
 
     with pytest.raises(ContractError, match=r'scope_days\.sql: kept: it reads more than that: .*"status"'):
         derive(lake, keeps_parts=True)
+
+
+@pytest.mark.parametrize("query", ["from image_builders_history", "from image_builder_changes_as_of('2026-02-10')"])
+@pytest.mark.parametrize("keeps_parts", [True, False])
+def test_a_publisher_reads_only_histories_that_files_of_sql_name(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, query: str, keeps_parts: bool
+) -> None:
+    def run() -> list[Any]:
+        shared = SharedConnection(lake.store, lake.contracts, keeps_parts=keeps_parts)
+        with shared, shared.open_newest() as con:
+            return con.execute(f"{query} order by all").fetchall()
+
+    known = compaction.list_sql_files
+    mine = replace(known(lake.contracts, "checks")[0], sql=f"SELECT count(*) {query.upper()}")
+    if "_history" in query:
+        with pytest.raises(duckdb.PermissionException):
+            run()
+    monkeypatch.setattr(
+        compaction, "list_sql_files", lambda c, folder: [*known(c, folder), *([mine] if folder == "checks" else [])]
+    )
+    assert run() == lake.sql(f"{query} order by all")
