@@ -257,7 +257,7 @@ def show_head() -> None:
         st.error(f"A newer snapshot is not shown: {status.why}")
     if missing:
         st.warning(
-            f"{count(missing, 'scope')} did not answer: builders there are shown as last seen. The page Coverage has more."
+            f"{count(missing, 'scope')} did not answer: builders there are shown as last seen. See the page Coverage."
         )
 
 
