@@ -14,7 +14,8 @@
 -- platform varchar: Operating system, as last known; null where AWS reports none.
 -- root_volume_size_gb bigint: Root volume in GB, as last known; null where AWS reports none.
 -- arn varchar: Amazon Resource Name, as last known; null where AWS reports none.
--- display_name varchar: Name shown to people, as last known; null where AWS reports none.
+-- display_name varchar: Name shown to people, as last known; of a life whose end was not seen, as its first answer
+--   showed it. Null where AWS reports none.
 -- state varchar: State of this span; null where AWS's value could not be read.
 -- is_active boolean: Whether the instance is up in this state and costs money: PENDING, UPDATING_AGENT, RUNNING,
 --   REBOOTING.
@@ -113,27 +114,39 @@ numbered as (
     select
         *,
         count(*) filter (is_start) over builder as life,
-        count(*) filter (not is_active) over builder as pause,
+        is_active and (is_start or not lag(is_active, 1, false) over builder) as is_activation,
         lead(change) over builder as next_change,
         lead(observed_at) over builder as next_observed_at,
-        lead(previous_observed_at) over builder as next_previous_at
+        lead(previous_observed_at) over builder as next_previous_at,
+        count(*) filter (is_start) over (
+            builder rows between unbounded preceding and unbounded following
+        ) as lives
     from events
     window builder as (partition by account_id, region, name order by observed_at, place)
 ),
 
+-- Windows with one partition and order are sorted once, whatever their frames are.
 lives as (
     select
         *,
-        lead(state) over following as next_state,
-        coalesce(lead(is_active) over following, false) as is_next_active,
-        coalesce(max(facts) filter (is_end) over whole, max(facts) filter (is_start) over whole) as last_facts,
-        case when is_active then min(observed_at) filter (is_active) over unbroken end as active_since,
-        life = max(life) over (partition by account_id, region, name) as is_last_life
+        lead(state) over life_events as next_state,
+        coalesce(lead(is_active) over life_events, false) as is_next_active,
+        coalesce(
+            max(facts) filter (is_end) over whole_life, max(facts) filter (is_start) over whole_life
+        ) as last_facts,
+        case when is_active then max(observed_at) filter (is_activation) over so_far end as active_since,
+        life = lives as is_last_life
     from numbered
     window
-        following as (partition by account_id, region, name, life order by observed_at, place),
-        whole as (partition by account_id, region, name, life),
-        unbroken as (partition by account_id, region, name, life, pause)
+        life_events as (partition by account_id, region, name, life order by observed_at, place),
+        so_far as (
+            partition by account_id, region, name, life
+            order by observed_at, place rows between unbounded preceding and current row
+        ),
+        whole_life as (
+            partition by account_id, region, name, life
+            order by observed_at, place rows between unbounded preceding and unbounded following
+        )
 ),
 
 spans as (
@@ -168,8 +181,8 @@ spans as (
         coalesce(b.instance_type, e.last_facts[3]) as instance_type,
         coalesce(b.platform, e.last_facts[4]) as platform,
         e.last_facts[5]::bigint as root_volume_size_gb,
-        coalesce(b.arn, e.last_facts[6]) as arn,
-        coalesce(b.display_name, e.last_facts[7]) as display_name
+        case when b.name is null then e.last_facts[6] else b.arn end as arn,
+        case when b.name is null then e.last_facts[7] else b.display_name end as display_name
     from lives as e
     -- Every span of a life that goes on has the newest row's facts: a stop changes no cost of the days before it.
     left join app_block_builders as b

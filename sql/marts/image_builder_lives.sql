@@ -17,7 +17,8 @@
 -- platform varchar: Operating system, as last known; null where AWS reports none.
 -- root_volume_size_gb bigint: Root volume in GB, as last known; null where AWS reports none.
 -- arn varchar: Amazon Resource Name, as last known; null where AWS reports none.
--- display_name varchar: Name shown to people, as last known; null where AWS reports none.
+-- display_name varchar: Name shown to people, as last known; of a life whose end was not seen, as its first answer
+--   showed it. Null where AWS reports none.
 -- state varchar: State that was seen last; null where AWS's value could not be read.
 -- first_observed_at timestamptz: The first answer that showed it.
 -- last_observed_at timestamptz: The last answer that showed it.

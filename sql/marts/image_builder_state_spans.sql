@@ -14,7 +14,8 @@
 -- platform varchar: Operating system, as last known; null where AWS reports none.
 -- root_volume_size_gb bigint: Root volume in GB, as last known; null where AWS reports none.
 -- arn varchar: Amazon Resource Name, as last known; null where AWS reports none.
--- display_name varchar: Name shown to people, as last known; null where AWS reports none.
+-- display_name varchar: Name shown to people, as last known; of a life whose end was not seen, as its first answer
+--   showed it. Null where AWS reports none.
 -- state varchar: State of this span; null where AWS's value could not be read.
 -- is_active boolean: Whether the instance is up in this state and costs money: PENDING, UPDATING_AGENT, RUNNING,
 --   REBOOTING.
@@ -180,8 +181,8 @@ spans as (
         coalesce(b.instance_type, e.last_facts[3]) as instance_type,
         coalesce(b.platform, e.last_facts[4]) as platform,
         coalesce(b.root_volume_size_gb, e.last_facts[5]::bigint) as root_volume_size_gb,
-        coalesce(b.arn, e.last_facts[6]) as arn,
-        coalesce(b.display_name, e.last_facts[7]) as display_name
+        case when b.name is null then e.last_facts[6] else b.arn end as arn,
+        case when b.name is null then e.last_facts[7] else b.display_name end as display_name
     from lives as e
     -- Every span of a life that goes on has the newest row's facts: a stop changes no cost of the days before it.
     left join image_builders as b

@@ -9,35 +9,24 @@ from typing import Any
 
 import pytest
 
-from appstream_export.emulator import Emulator, make_image_builder
+from appstream_export.emulator import Emulator
+from tests.cli.two_scopes import BAD, GOOD, enter_folder, serve_two_scopes
 
 pytestmark = pytest.mark.usefixtures("without_checks")
 Told = Callable[..., tuple[int, str, str]]
-GOOD, BAD = "111122223333/eu-west-1", "111122223333/us-east-1"
-SETTINGS = """
-regions = ["eu-west-1", "us-east-1"]
-accounts = [{{ id = "111122223333", role_arn = "arn:aws:iam::111122223333:role/reader" }}]
-aws.endpoint_url = "{url}"
-extract.max_attempts = 1
-feeds = {{ publish = false, report = false }}
-"""
 TIMED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARNING|ERROR) \S")
 
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Emulator]:
-    with Emulator() as running:
-        for scope in (GOOD, BAD):
-            running.put(scope, make_image_builder("a", scope=scope))
+    with serve_two_scopes() as running:
         yield running
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    (tmp_path / "appstream-export.toml").write_text(SETTINGS.format(url=aws.endpoint_url))
-    monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    aws.heal()
+    with enter_folder(tmp_path, aws, monkeypatch) as entered:
+        yield entered
 
 
 def records(err: str) -> list[dict[str, Any]]:

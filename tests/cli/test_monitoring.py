@@ -11,21 +11,16 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_prometheus
 
-from appstream_export.emulator import Emulator, Fault, make_image_builder
+from appstream_export.emulator import Emulator, Fault
 from appstream_export.run import heartbeat
 from appstream_export.settings import HeartbeatSettings, Secret
+from tests.cli.two_scopes import BAD, GOOD, enter_folder, serve_two_scopes
 from tests.pings import Pings, serve_pings
 
 pytestmark = pytest.mark.usefixtures("without_checks")
 Told = Callable[..., tuple[int, str, str]]
 Figures = Mapping[tuple[str, ...], float]
-GOOD, BAD = "111122223333/eu-west-1", "111122223333/us-east-1"
 SETTINGS = """
-regions = ["eu-west-1", "us-east-1"]
-accounts = [{{ id = "111122223333", role_arn = "arn:aws:iam::111122223333:role/reader" }}]
-aws.endpoint_url = "{url}"
-extract.max_attempts = 1
-feeds = {{ publish = false, report = false }}
 lake.freshness_interval = "1h"
 heartbeat.url = "env:HEARTBEAT_URL"
 metrics.file = "metrics/appstream.prom"
@@ -34,9 +29,7 @@ metrics.file = "metrics/appstream.prom"
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Emulator]:
-    with Emulator() as running:
-        for scope in (GOOD, BAD):
-            running.put(scope, make_image_builder("a", scope=scope))
+    with serve_two_scopes() as running:
         yield running
 
 
@@ -49,10 +42,8 @@ def pings(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pings]:
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    (tmp_path / "appstream-export.toml").write_text(SETTINGS.format(url=aws.endpoint_url))
-    monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    aws.heal()
+    with enter_folder(tmp_path, aws, monkeypatch, SETTINGS) as entered:
+        yield entered
 
 
 def read(folder: Path) -> Figures:
@@ -230,8 +221,9 @@ def test_a_file_that_cannot_be_written_is_a_warning_and_leaves_nothing(folder: P
     ],
 )
 def test_a_place_to_which_nothing_can_be_sent_is_refused(line: str, problem: str, folder: Path, told: Told) -> None:
-    text = SETTINGS.format(url="http://127.0.0.1:1")
-    (folder / "appstream-export.toml").write_text(re.sub(rf"^{line.split()[0]} .*$", line, text, flags=re.M))
+    file = folder / "appstream-export.toml"
+    text = file.read_text()
+    file.write_text(re.sub(rf"^{line.split()[0]} .*$", line, text, flags=re.M))
     code, _, err = told("run")
 
     assert code == 2

@@ -170,6 +170,18 @@ def test_a_limited_history_writes_again_only_the_month_that_it_cuts(
     assert all(load(lake, name) == compute(lake, name, 40) for name in FACTS)
 
 
+def test_the_kept_beginning_of_bi_duckdb_is_not_written_again_where_v1_is_published_too(lake: Lake) -> None:
+    def find_kept() -> list[tuple[str, int]]:
+        return [(file.name, file.stat().st_mtime_ns) for file in Path(lake.store.root, "kept/bi_duckdb").iterdir()]
+
+    before = find_kept()
+    lake.commit_at(63 * DAY, *answers())
+    publish_feeds(lake.store, lake.contracts)
+
+    assert len(before) == 1
+    assert find_kept() == before
+
+
 @pytest.mark.slow
 def test_parts_of_the_newest_month_become_one_with_the_same_rows(
     tmp_path: Path, caplog: pytest.LogCaptureFixture

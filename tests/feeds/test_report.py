@@ -379,3 +379,50 @@ def test_on_a4_a_table_stays_a_table_and_nothing_is_cut_off(chromium: Browser, f
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= 700
     assert seen.page.evaluate("getComputedStyle(document.querySelector('#find td')).display") == "table-cell"
     seen.page.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("first_day", "note"),
+    [
+        (30, "$0.00 in the 7 days before"),
+        (10, "$0.00 in the 7 days before, seen since "),
+        (7, "the 7 days before were not seen"),
+        (5, "the 7 days before today, seen since "),
+    ],
+)
+def test_a_week_without_costs_is_told_from_one_that_was_not_seen(
+    first_day: int, note: str, chromium: Browser, tmp_path: Path
+) -> None:
+    """The first builder appeared after the first snapshot."""
+    lake, listed = Lake(tmp_path / "warehouse"), {
+        "region": "*", "instance_type": "*", "platform": "*", "usd_per_hour": 0.5, "disk_usd_per_gb_month": 0.1,
+        "valid_from": at(-1), "source_sha256": "0",
+    }  # fmt: skip
+    up = builder("a", state="RUNNING", instance_type="small")
+    lake.commit_at(0, ok(A), prices=[listed])
+    lake.commit_at((first_day - 3) * 24, ok(A, up), prices=[listed])
+    lake.commit_at(first_day * 24, ok(A, up), prices=[listed])
+    seen = opened(watched(chromium), written(lake, tmp_path))
+    week = " ".join(seen.page.locator(".figures > div:has(dt:text-is('Last 7 days'))").inner_text().split())
+    seen.page.close()
+
+    assert note in week
+    assert "up to yesterday" in week or first_day < 7
+
+
+@pytest.mark.slow
+def test_names_are_sorted_as_people_read_them(chromium: Browser, tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "warehouse")
+    names = ["Zug", "ib-999999999999", "École", "ib-1764504000000", "b-20261130120000", "Ärzte", "ib-99999999999",
+             "ecole", "b-3000000000001", "b-007", "b-10", "B-9"]  # fmt: skip
+    lake.commit(ok(A, *map(builder, names)))
+    seen = opened(watched(chromium), written(lake, tmp_path))
+    seen.page.click("#find th button:has-text('Name')")
+    shown = seen.page.locator("#find .name").all_inner_texts()
+    by_browser = seen.page.evaluate(
+        "names => names.sort(new Intl.Collator('en', { numeric: true }).compare)", list(names)
+    )
+    seen.page.close()
+
+    assert shown in (by_browser, by_browser[::-1])

@@ -18,7 +18,8 @@ from tests.lake.lakes import Lake
 SOURCE = Path("docs/dashboards/streamlit/app.py")
 NEEDS = ("streamlit==1.67.0", "duckdb", "setuptools")
 SCRIPT = """
-import json, os, sys
+import json, os, shutil, sys
+import duckdb
 from streamlit.testing.v1 import AppTest
 found = {}
 filters = {"account": ["1"], "region": ["eu-west-1"], "label_team": ["x"], "state": ["RUNNING"]}
@@ -30,6 +31,12 @@ for choices in ({}, {"region": ["eu-west-1"]}, filters):
     figures = {metric.label: metric.value for metric in app.metric}
     picked = {box.label: box.value for box in app.multiselect}
     found["|".join(choices)] = [figures, [e.message for e in app.exception], [c.value for c in app.caption], picked]
+os.environ["APPSTREAM_EXPORT_FEEDS"] = shutil.copyfile(sys.argv[2], "live.duckdb")
+app = AppTest.from_file(sys.argv[1], default_timeout=600).run()
+with duckdb.connect(shutil.copyfile(sys.argv[2], "next.duckdb")) as con:
+    con.execute("update feed_status set as_of_utc = timestamp '2030-01-02 03:04:05'")
+os.replace("next.duckdb", "live.duckdb")
+found["newer"] = [app.caption[0].value, app.run().caption[0].value]
 os.environ["APPSTREAM_EXPORT_FEEDS"] = "/nowhere/bi.duckdb"
 app = AppTest.from_file(sys.argv[1], default_timeout=600).run()
 found["nowhere"] = [[e.message for e in app.exception], [e.value for e in app.error]]
@@ -82,9 +89,14 @@ def test_a_dashboard_of_feeds_that_are_left_out_is_refused(
 
 
 @pytest.mark.slow
-def test_streamlit_runs_it_and_its_filters_are_in_the_address(program: Path) -> None:
-    out = run("python", "-c", SCRIPT, str(program), needs=NEEDS)
-    (figures, errors, captions, _), (chosen, more, *_), (_, others, _, picked), nowhere = json.loads(
+def test_streamlit_runs_it_with_filters_of_the_address_and_shows_what_is_published_meanwhile(
+    program: Path, published_star: Lake, tmp_path: Path
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(f"import os; os.chdir({str(tmp_path)!r})\n{SCRIPT}")
+    database = f"{published_star.store.root}/feeds/v2/bi.duckdb"
+    out = run("python", str(script), str(program), database, needs=NEEDS)
+    (figures, errors, captions, _), (chosen, more, *_), (_, others, _, picked), (before, after), nowhere = json.loads(
         out.splitlines()[-1]
     ).values()
 
@@ -94,6 +106,8 @@ def test_streamlit_runs_it_and_its_filters_are_in_the_address(program: Path) -> 
     assert re.match(r"As of \*\*\d{4}-\d\d-\d\d \d\d:\d\d UTC\*\*, snapshot \w{26}\.", captions[0])
     assert (chosen["Image builders"], chosen["Scopes not seen"]) == ("2", "0"), "the other region was not seen"
     assert picked == {"account": ["1"], "region": ["eu-west-1"], "label team": ["x"], "state": ["RUNNING"]}
+    assert before == captions[0]
+    assert after.startswith("As of **2030-01-02 03:04 UTC**")
     problem = "There is no file /nowhere/bi.duckdb. Set APPSTREAM_EXPORT_FEEDS to the path of bi.duckdb of feeds/v2."
     assert nowhere == [[], [problem]]
 

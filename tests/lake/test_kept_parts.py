@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -430,3 +431,24 @@ def test_a_view_that_keeps_what_there_is_not_is_refused(
 
     with pytest.raises(ContractError, match=rf"scope_days\.sql: {problem}"):
         derive(lake, keeps_parts=True)
+
+
+@pytest.mark.parametrize("query", ["from image_builders_history", "from image_builder_changes_as_of('2026-02-10')"])
+@pytest.mark.parametrize("keeps_parts", [True, False])
+def test_a_publisher_reads_only_histories_that_files_of_sql_name(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, query: str, keeps_parts: bool
+) -> None:
+    def run() -> list[Any]:
+        shared = SharedConnection(lake.store, lake.contracts, keeps_parts=keeps_parts)
+        with shared, shared.open_newest() as con:
+            return con.execute(f"{query} order by all").fetchall()
+
+    known = compaction.list_sql_files
+    mine = replace(known(lake.contracts, "checks")[0], sql=f"SELECT count(*) {query.upper()}")
+    if "_history" in query:
+        with pytest.raises(duckdb.PermissionException):
+            run()
+    monkeypatch.setattr(
+        compaction, "list_sql_files", lambda c, folder: [*known(c, folder), *([mine] if folder == "checks" else [])]
+    )
+    assert run() == lake.sql(f"{query} order by all")

@@ -13,6 +13,7 @@ from appstream_export.feeds import build_feeds
 from appstream_export.feeds.report.star_views import StarViews
 from appstream_export.lake.catalog import SharedConnection, open_feed_connection, shared as shared_connections
 from appstream_export.lake.catalog.derived import HISTORY_SUFFIX
+from appstream_export.lake.catalog.feed_connection import FeedConnection
 from appstream_export.run import publish_stages
 from appstream_export.settings import parse_settings
 from tests.lake.lakes import A, Lake, builder, ok
@@ -121,6 +122,20 @@ def test_stages_that_lack_memory_are_performed_again_with_more(
 
     retries = [record for record in caplog.records if "needs more than 1MiB" in record.getMessage()]
     assert len(retries) == 1, "later stages have more from the start"
+
+
+def test_wide_rows_are_staged_and_leave_no_table_behind(lake: Lake) -> None:
+    listed = "select table_name from duckdb_tables() where temporary order by all"
+    with SharedConnection(lake.store, lake.contracts) as shared, shared.open_newest() as con:
+        connection = FeedConnection(con, shared)
+        before = connection.fetch_rows(listed)
+        with connection.stage_rows("select name from image_builder_overview", ["image_builder_overview"]) as rows:
+            found, during = connection.fetch_rows(rows), connection.fetch_rows(listed)
+        after = connection.fetch_rows(listed)
+
+    assert found == [("a",)]
+    assert [*during] == [*before, ("staged_rows",)], "views are tables only until they are joined"
+    assert after == before
 
 
 @pytest.mark.slow

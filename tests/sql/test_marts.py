@@ -77,6 +77,8 @@ CASES: Mapping[str, Mapping[float, dict[str, Any]]] = {
         3: seen("RUNNING", instance_type="small", root_volume_size_gb=930),
         10: seen("STOPPED", instance_type="small", root_volume_size_gb=930),
     },
+    "name cleared": {0: seen("RUNNING", display_name="Old name"), 1: seen("RUNNING", display_name=None)},
+    "named and gone": {0: seen("RUNNING", display_name="Last name"), 1: NOBODY},
     "small disk": {h: seen("RUNNING", instance_type="nodisk") for h in (0, 1)},
 }
 SCOPES = {case: f"{number:012}/eu-west-1" for number, case in enumerate(CASES, 1)}
@@ -159,6 +161,11 @@ def test_each_life_keeps_what_was_known_of_it(lake: Lake) -> None:
         (1, "small", at(-9), False),
         (2, "large", at(30), True),
     ]
+
+
+@pytest.mark.parametrize(("case", "name"), [("name cleared", None), ("named and gone", "Last name")])
+def test_a_display_name_is_that_of_the_newest_row_or_of_the_end(case: str, name: str | None, lake: Lake) -> None:
+    assert told(lake, case, "display_name", "image_builder_state_spans") == [name]
 
 
 @pytest.mark.parametrize(

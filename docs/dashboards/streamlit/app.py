@@ -240,7 +240,7 @@ def show_head() -> None:
     """Show what every page begins with: the snapshot's time, and the figures of what is chosen."""
     status, now = load_rows("status").iloc[0], load_rows("now").iloc[0]
     missing = int(load_rows("missing").iloc[0, 0])
-    priced = f" No price is known for {int(now.unpriced):,} builders." if now.unpriced else ""
+    priced = f" No price is known for {count(now.unpriced, 'builder')}." if now.unpriced else ""
     st.caption(
         f"As of **{status.as_of:%Y-%m-%d %H:%M} UTC**, snapshot {status.snapshot_id}. Hours and costs are lower bounds."
         + priced
@@ -257,8 +257,13 @@ def show_head() -> None:
         st.error(f"A newer snapshot is not shown: {status.why}")
     if missing:
         st.warning(
-            f"{missing:,} scopes did not answer: their builders are shown as last seen. The page Coverage lists them."
+            f"{count(missing, 'scope')} did not answer: builders there are shown as last seen. See the page Coverage."
         )
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless it is one."""
+    return f"{int(number):,} {noun}{'' if number == 1 else 's'}"
 
 
 def draw_days(rows: pd.DataFrame, value: str, series: alt.Color | None = None) -> None:
@@ -347,7 +352,7 @@ def show_builders() -> None:
     if words:
         text = rows.astype(str).agg(" ".join, axis=1).str.lower()
         rows = rows[text.map(lambda line: all(word in line for word in words))]
-    st.caption(f"{len(rows):,} builders. Select a row to see its life.")
+    st.caption(f"{count(len(rows), 'builder')}. Select a row to see its life.")
     linked, picked = st.query_params.get("builder"), show_table(rows, "builder")
     if picked:
         st.query_params["builder"] = st.session_state["picked"] = linked = picked

@@ -458,7 +458,8 @@ def _create_feed_table(connection: FeedConnection, feed: Feed) -> str:
     """Create the table of a feed and return its SQL name; raises ContractError if its columns or key are wrong."""
     connection.derive_tables(feed.reads)
     query = f"from ({feed.sql}\n)"
-    with connection.stage_rows(query, feed.reads) if feed.is_newest_state else nullcontext(query) as rows:
+    is_wide = feed.is_newest_state and feed.reads
+    with connection.stage_rows(query, feed.reads) if is_wide else nullcontext(query) as rows:
         table = create_table(connection, feed, f"{rows}{feed.order}")
     _check_key(connection, feed, table)
     return table

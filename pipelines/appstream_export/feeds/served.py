@@ -8,7 +8,7 @@ from functools import partial
 from appstream_export.errors import ExportError, StorageFailed, describe_error
 from appstream_export.feeds.generations import CURRENT, FEEDS_ROOT, V1, V2, VERSIONS, GenerationStore
 from appstream_export.lake.catalog import load_catalog_seq, load_feeds_database_snapshot_id
-from appstream_export.lake.storage import CATALOG_FILE, REPORT_FILE, TAIL_BYTES, Store, find_snapshot_id
+from appstream_export.lake.storage import CATALOG_FILE, REPORT_FILE, Store, find_snapshot_id, read_checked_tail
 
 # The snapshot's ULID in the heading of the page.
 _PAGE_SNAPSHOT = re.compile(rb'snapshot \d+\s*<span class="faint">\((\w{26})\)')
@@ -72,7 +72,7 @@ def _load_feeds_snapshot_id(generations: GenerationStore) -> str | None:
 def _load_report_snapshot_id(store: Store) -> str | None:
     if not store.exists(REPORT_FILE):
         return None
-    if snapshot_id := find_snapshot_id(store.read_tail(REPORT_FILE, TAIL_BYTES)):
+    if snapshot_id := find_snapshot_id(read_checked_tail(store, REPORT_FILE)):
         return snapshot_id
     found = _PAGE_SNAPSHOT.search(store.read_bytes(REPORT_FILE))  # a page of version 0.3 names it only in its text
     if found is None:

@@ -14,7 +14,8 @@
 -- ended_by varchar: deleted, ended (its scope is no longer read), lost (its rows were lost, and later answers do not
 --   show it), changed (a new life followed at once); null while it lasts.
 -- arn varchar: Amazon Resource Name, as last known; null where AWS reports none.
--- display_name varchar: Name shown to people, as last known; null where AWS reports none.
+-- display_name varchar: Name shown to people, as last known; of a life whose end was not seen, as its first answer
+--   showed it. Null where AWS reports none.
 -- created_time_utc timestamp: When this builder was created, by AWS's clock; null where AWS reports none. UTC.
 -- instance_type varchar: Instance size, as last known; null where AWS reports none.
 -- platform varchar: Operating system, as last known; null where AWS reports none.

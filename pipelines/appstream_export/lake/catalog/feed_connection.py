@@ -31,11 +31,11 @@ from appstream_export.lake.storage import Store
 BATCH_ROWS = 10_240
 FEED_SNAPSHOT, FEED_SNAPSHOT_COLUMNS = "feed_snapshot", ("snapshot_id", "as_of_utc", "as_of")
 """A table of one row that queries of feeds may read, and its columns."""
-_STAGED = "staged_rows"
 _SNAPSHOT = f"""
 create or replace temp view {FEED_SNAPSHOT} as
 select snapshot_id, utc(committed_at) as as_of_utc, committed_at as as_of
 from snapshots where kind = {quote_literal(KIND_SWEEP)} order by seq desc limit 1"""
+_STAGED = "staged_rows"
 
 
 class FeedConnection:
@@ -117,14 +117,15 @@ class FeedConnection:
         try:
             self.create_temporary_table(_STAGED, query)
             self._drop_temporary_tables(views)
-            views = []
             yield f"from temp.{_STAGED}"
         finally:
             self._drop_temporary_tables([*views, _STAGED])
 
     def _drop_temporary_tables(self, names: Iterable[str]) -> None:
-        for name in names:
-            self._execute_statement(f"drop table if exists temp.{quote_identifier(name)}")
+        # A failure, such as one for lack of memory, must not hide that of the block: tables end with the connection.
+        with suppress(StorageFailed):
+            for name in names:
+                self._execute_statement(f"drop table if exists temp.{quote_identifier(name)}")
 
     def register_table(self, name: str, table: pa.Table) -> None:
         """Register an Arrow table under a name that queries can read."""

@@ -8,16 +8,16 @@ import duckdb
 
 from appstream_export.errors import StorageFailed
 from appstream_export.lake.duckdb import lock_to_files, open_duckdb, quote_literal
-from appstream_export.lake.storage import CATALOG_FILE, TAIL_BYTES, Store, find_commit_seq, find_snapshot_id
+from appstream_export.lake.storage import CATALOG_FILE, Store, find_commit_seq, find_snapshot_id, read_checked_tail
 
 
 def load_catalog_seq(store: Store) -> int | None:
     """Return the seq of the commit that the published catalog shows, or None if there is no catalog.
 
-    Raises StorageFailed if it cannot be read.
+    Raises StorageFailed if it is damaged or cannot be read.
     """
     # Its last line names the commit: DuckDB would take 30 MB, which a sweep then holds besides its own.
-    if store.exists(CATALOG_FILE) and (named := find_commit_seq(store.read_tail(CATALOG_FILE, TAIL_BYTES))) is not None:
+    if store.exists(CATALOG_FILE) and (named := find_commit_seq(read_checked_tail(store, CATALOG_FILE))) is not None:
         return named
     value = _fetch_value(store, CATALOG_FILE, "select seq from published.lake.shows")
     return None if value is None else int(str(value))
@@ -26,10 +26,10 @@ def load_catalog_seq(store: Store) -> int | None:
 def load_feeds_database_snapshot_id(store: Store, path: str) -> str | None:
     """Return the id of the snapshot that a database of feeds shows, or None if there is no such file.
 
-    Raises StorageFailed if it cannot be read.
+    Raises StorageFailed if it is damaged or cannot be read.
     """
     # A query would download the whole file from a bucket, and take longer than the rest of `status` in a folder.
-    if store.exists(path) and (named := find_snapshot_id(store.read_tail(path, TAIL_BYTES))):
+    if store.exists(path) and (named := find_snapshot_id(read_checked_tail(store, path))):
         return named
     value = _fetch_value(store, path, "select snapshot_id from published.feed_status limit 1")
     return None if value is None else str(value)

@@ -8,12 +8,12 @@ from .base import (
 )
 from .checksum_trailer import (
     HTML_TRAILER as HTML_TRAILER,
-    TAIL_BYTES as TAIL_BYTES,
     add_checksum as add_checksum,
     append_file_checksum as append_file_checksum,
     find_commit_seq as find_commit_seq,
     find_snapshot_id as find_snapshot_id,
     has_valid_checksum as has_valid_checksum,
+    read_checked_tail as read_checked_tail,
     strip_checksum as strip_checksum,
 )
 from .factory import open_store as open_store, probe_location as probe_location

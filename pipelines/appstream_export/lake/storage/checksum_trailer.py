@@ -10,6 +10,9 @@ import os
 import re
 from pathlib import Path
 
+from appstream_export.errors import StorageFailed
+from appstream_export.lake.storage.base import Store
+
 HTML_TRAILER = b"<!-- sha256 %b -->\n"
 _PLAIN_TRAILER = b"sha256 %b\n"
 _TRAILER = re.compile(rb"(?:<!-- )?sha256 ([0-9a-f]{64})(?: -->)?\n\Z")
@@ -20,6 +23,7 @@ _COMMIT_LINE = b"commit %d\n"
 _COMMIT = re.compile(rb"^commit (\d{1,12})\n\Z", re.MULTILINE)
 TAIL_BYTES = 512
 """Enough of a file's end to hold its trailer."""
+_PIECE_BYTES = 256 * 1024  # read at a time: a database of feeds may be larger than memory
 
 
 def add_checksum(content: bytes, form: bytes = _PLAIN_TRAILER) -> bytes:
@@ -68,3 +72,30 @@ def strip_checksum(content: bytes) -> bytes | None:
 def has_valid_checksum(content: bytes) -> bool:
     """Return whether a file's content matches its trailer."""
     return strip_checksum(content) is not None
+
+
+def has_valid_file_checksum(file: Path) -> bool:
+    """Return whether a file's content matches its trailer, read in pieces; raises FileNotFoundError."""
+    with file.open("rb") as content:
+        size = content.seek(0, os.SEEK_END)
+        start = content.seek(max(0, size - _TRAILER_MAX_BYTES))
+        found = _TRAILER.search(content.read())
+        if found is None:
+            return False
+        left, digest = start + found.start(), hashlib.sha256()
+        content.seek(0)
+        while left and (piece := content.read(min(left, _PIECE_BYTES))):
+            digest.update(piece)
+            left -= len(piece)
+    return digest.hexdigest().encode() == found[1]
+
+
+def read_checked_tail(store: Store, path: str) -> bytes:
+    """Return the end of a file, which holds its trailer; raises StorageFailed if the file does not match the trailer.
+
+    Of a bucket's object only the end is read: objects appear whole, and these may be large.
+    """
+    place, tail = store.resolve_uri(path), store.read_tail(path, TAIL_BYTES)
+    if "://" not in place and _TRAILER.search(tail) and not has_valid_file_checksum(Path(place)):
+        raise StorageFailed(f"{place} is damaged: it does not match its checksum")
+    return tail

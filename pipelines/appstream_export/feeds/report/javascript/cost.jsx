@@ -84,9 +84,10 @@ function Explained({ model, selection: { sums, over }, goTo }) {
 function describeWeek({ today, firstSeen }, sums) {
   const seen = `seen since ${day(new Date(firstSeen * 864e5))}`;
   if (firstSeen > today - 7) return `the 7 days before today, ${seen}`;
-  if (!sums.week_before) return "up to yesterday; the 7 days before were not seen";
+  if (firstSeen === today - 7) return "up to yesterday; the 7 days before were not seen";
   const part = firstSeen > today - 14 ? `, ${seen}` : "";
-  return `up to yesterday; ${change(sums.week, sums.week_before)} against ${usd(sums.week_before)} in the 7 days before${part}`;
+  const changed = sums.week_before ? `${change(sums.week, sums.week_before)} against ` : "";
+  return `up to yesterday; ${changed}${usd(sums.week_before)} in the 7 days before${part}`;
 }
 
 const Figure = ({ name, value, note }) => <div><dt>{name}</dt><dd>{value}</dd><dd class="faint">{note}</dd></div>;

@@ -94,7 +94,7 @@ function addDays(model, table) {
   const days = (model.days ??= { up: new Float64Array(cells), instance: new Float64Array(cells), disk: new Float64Array(cells),
     state: new Uint8Array(cells), states: [null], groups: [] });
   const codes = new Map(days.states.map((state, code) => [state, code]));
-  model.firstSeen ??= model.today;
+  model.firstSeen ??= findFirstRunDay(model) ?? model.today;
   for (let row = 0; row < table.rows; row++) {
     const builder = builders[table.builder[row]];
     const state = table.state[row] ?? "unknown";
@@ -357,14 +357,15 @@ export function listDays(model, lines) {
     Array.from({ length: model.today - start + 1 }, (_, place) => {
       const day = start + place;
       return { name, from: new Date(day * DAY_S * 1000), to: new Date((day + 1) * DAY_S * 1000),
-        value: line[day - model.firstDay], isPartial: day === model.today || day === model.firstSeen && isFirstRun(model, day) };
+        value: line[day - model.firstDay], isPartial: day === model.today || day === findFirstRunDay(model) };
     }));
 }
 
-const isFirstRun = (model, day) => {
-  const first = model.facts.first_run_at;
-  return first !== null && Math.floor(Date.parse(first.replace(" ", "T")) / 1000 / DAY_S) === day;
-};
+// The day of the first snapshot that is kept; null if none is.
+function findFirstRunDay({ facts }) {
+  const first = facts.first_run_at;
+  return first === null ? null : Math.floor(Date.parse(first.replace(" ", "T")) / 1000 / DAY_S);
+}
 
 export const missesLastMonth = (model) => model.firstSeen >= model.monthStart;
 
