@@ -17,8 +17,8 @@ from appstream_export.errors import QueryError, suggest_correction
 from appstream_export.lake.catalog.printable import (
     PrintableRelation,
     PrintedAs,
-    materialize_printable_rows,
     load_printable_rows,
+    materialize_printable_rows,
 )
 from appstream_export.lake.catalog.query_rows import QueryRows, load_query_rows
 from appstream_export.lake.duckdb import extract_python_error, load_arrow_exception
