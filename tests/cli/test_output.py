@@ -127,3 +127,15 @@ def test_many_rows_come_whole(printed: Printed) -> None:
 
     assert [row["n"] for row in json.loads(printed(table, "json"))] == list(range(12_345))
     assert printed(table, "csv").count("\r\n") == 12_346
+
+
+def test_parquet_has_texts_where_a_list_has_no_value_at_any_depth(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    rows = [{"a": None, "b": [], "c": [{"d": "x", "e": None, "f": {"g": [None]}}], "n": [[1]]}]
+    output.write_result(rows, "parquet")
+    table = pq.read_table(io.BytesIO(capfdbinary.readouterr().out))
+
+    nested = pa.struct([("d", pa.string()), ("e", pa.string()), ("f", pa.struct([("g", pa.list_(pa.string()))]))])
+    assert table.schema.field("a").type == pa.string()
+    assert table.schema.field("b").type == pa.list_(pa.string())
+    assert table.schema.field("c").type == pa.list_(nested)
+    assert table.to_pylist() == rows

@@ -7,16 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from appstream_export.cli import output
-from appstream_export.lake.catalog import printable, run_printed_query
+from appstream_export.lake.catalog import build_row_loader, printable
 from appstream_export.lake.catalog.query_rows import ROWS_MAX
 from tests.lake.lakes import A, Lake, builder, ok
 
 Told = Callable[..., tuple[int, str, str]]
 Printed = Callable[[str, str], str]
+PrintedBy = Callable[[duckdb.DuckDBPyConnection, str, str], str]
 
 # An expression, and its value in json. What csv has is what DuckDB's own cast to VARCHAR gives.
 AS_DUCKDB = {
@@ -52,14 +54,24 @@ NESTED = {
 
 
 @pytest.fixture
-def printed(capfdbinary: pytest.CaptureFixture[bytes]) -> Printed:
+def printed_by(capfdbinary: pytest.CaptureFixture[bytes]) -> PrintedBy:
+    """Print the rows of a statement on a connection."""
+
+    def write(con: duckdb.DuckDBPyConnection, sql: str, kind: str) -> str:
+        output.write_query_result(build_row_loader(con, sql), kind)
+        return capfdbinary.readouterr().out.decode()
+
+    return write
+
+
+@pytest.fixture
+def printed(printed_by: PrintedBy) -> Printed:
     """Print the rows of a statement."""
 
     def write(sql: str, kind: str) -> str:
         with duckdb.connect() as con:
             con.execute("set TimeZone = 'UTC'")
-            output.write_query_result(lambda printed_as: run_printed_query(con, sql, printed_as=printed_as), kind)
-        return capfdbinary.readouterr().out.decode()
+            return printed_by(con, sql, kind)
 
     return write
 
@@ -108,6 +120,22 @@ def test_a_result_is_whole_on_both_sides_of_the_limit_of_small_ones(more: int, p
     assert printed(sql, "csv") == "n,r\r\n" + "".join(f"{n},{r}\r\n" for r, n in rows)
 
 
+FAR = "timestamp '40000-01-01'"
+
+
+@pytest.mark.skipif(not hasattr(duckdb.DuckDBPyRelation, "materialize"), reason="only DuckDB 2 can hold rows")
+@pytest.mark.parametrize("rows", [3, ROWS_MAX + 1])
+@pytest.mark.parametrize("value", ["n", FAR, "[n]", f"[{FAR}]"])
+def test_a_statement_runs_once_however_its_result_is_read(rows: int, value: str, printed_by: PrintedBy) -> None:
+    batches = pa.table({"n": pa.array(range(rows), pa.int64())}).to_batches()
+    with duckdb.connect() as con:
+        # DuckDB refuses to read a stream a second time.
+        con.register("stream", pa.RecordBatchReader.from_batches(batches[0].schema, batches))
+        text = printed_by(con, f"select n, {value} as v from stream", "csv")
+
+    assert len(text.splitlines()) == 1 + rows
+
+
 def test_csv_distinguishes_null_from_not_a_number(printed: Printed) -> None:
     assert printed("select * from (values ('nan'::double), (null), (1.5)) t(v)", "csv") == "v\r\nnan\r\n\r\n1.5\r\n"
 
@@ -123,7 +151,7 @@ def test_numbers_that_are_text_are_aligned_as_numbers(printed: Printed) -> None:
 def test_parquet_keeps_types_and_has_text_where_it_has_none(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     with duckdb.connect() as con:
         sql = "select date '2026-01-31' d, 0.1::float f, 'x'::blob b, interval 1 day i, date 'infinity' e"
-        output.write_query_result(lambda printed_as: run_printed_query(con, sql, printed_as=printed_as), "parquet")
+        output.write_query_result(build_row_loader(con, sql), "parquet")
     table = pq.read_table(io.BytesIO(capfdbinary.readouterr().out))
 
     assert [str(kind) for kind in table.schema.types] == ["date32[day]", "float", "binary", "string", "date32[day]"]

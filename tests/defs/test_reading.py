@@ -232,6 +232,29 @@ def test_a_warehouse_that_is_not_there_is_one_line(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("first", ["v1", "v2"])
+def test_a_step_reads_feeds_of_both_versions_while_only_one_shows_the_newest_snapshot(
+    first: str, tmp_path: Path
+) -> None:
+    warehouse = Read(Lake(tmp_path / "warehouse"), tmp_path)
+    shown = tmp_path / "warehouse" / "feeds" / "v1" / "current.json"
+    before = shown.read_bytes()
+    warehouse.commit("a", "b", "c")
+    publish_feeds(warehouse.lake.store, warehouse.lake.contracts)
+    shown.chmod(0o600)
+    shown.write_bytes(before)  # as between the moments in which the two versions change
+    keys = {"v1": ["feeds", "image_builders"], "v2": ["feeds", "v2", "image_builder_latest"]}
+    ordered = dict(zip(("first", "second"), (first, *(keys.keys() - {first})), strict=True))
+
+    @dg.asset(ins={n: dg.AssetIn(key=keys[v], input_manager_key="warehouse") for n, v in ordered.items()})
+    def by_team(first: pa.Table, second: pa.Table) -> dg.MaterializeResult:
+        rows = dict(zip(ordered.values(), (first.num_rows, second.num_rows), strict=True))
+        return dg.MaterializeResult(metadata={"names": rows})
+
+    assert seen(warehouse.materialize(by_team)) == {"v1": 2, "v2": 3}
+
+
+@pytest.mark.slow
 def test_inputs_of_a_step_are_of_one_snapshot_while_others_commit(in_folder: Read) -> None:
     """The last test of the module: it commits to the warehouse of the others."""
 

@@ -221,11 +221,11 @@ def test_pages_wait_for_a_caller_that_is_slow(wire: Wire, asking: Asking) -> Non
     generator = asking.start()
     next(generator)
     until = time.monotonic() + HANG_S
-    while len(wire.calls) < scheduler.QUEUED_PAGES_MAX and time.monotonic() < until:
+    while len(wire.calls) < scheduler.QUEUED_ANSWERS_MAX and time.monotonic() < until:
         time.sleep(0.01)
     time.sleep(0.5)  # in which a scan that does not wait calls a hundred times more
 
-    assert scheduler.QUEUED_PAGES_MAX <= len(wire.calls) <= scheduler.QUEUED_PAGES_MAX + 4
+    assert scheduler.QUEUED_ANSWERS_MAX <= len(wire.calls) <= scheduler.QUEUED_ANSWERS_MAX + 4
     generator.close()
 
 

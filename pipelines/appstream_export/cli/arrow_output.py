@@ -50,12 +50,22 @@ def write_parquet(rows: ResultRows) -> None:
 
 
 def _build_table(rows: ResultRows) -> pa.Table:
-    """Return rows as a table; columns of a list without a value are texts, or lists of texts."""
+    """Return rows as a table; what has no value in any row of a list is text."""
     if isinstance(rows, pa.Table):
         return rows
     found = pa.Table.from_pylist(rows if isinstance(rows, list) else rows.to_records())
-    kinds = {pa.null(): pa.string(), pa.list_(pa.null()): pa.list_(pa.string())}
-    return found.cast(pa.schema([(field.name, kinds.get(field.type, field.type)) for field in found.schema]))
+    return found.cast(pa.schema([(field.name, _replace_null_type(field.type)) for field in found.schema]))
+
+
+def _replace_null_type(kind: pa.DataType) -> pa.DataType:
+    """Return a type with text in the place of Arrow's null, which most readers of Parquet do not know."""
+    if pa.types.is_null(kind):
+        return pa.string()
+    if pa.types.is_list(kind):
+        return pa.list_(_replace_null_type(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([(field.name, _replace_null_type(field.type)) for field in kind])
+    return kind
 
 
 def _prepare_table(table: pa.Table) -> pa.Table:

@@ -21,12 +21,12 @@ def print_query(
 ) -> None:
     """Run a statement, and print its rows."""
     from appstream_export.cli.output import write_query_result
-    from appstream_export.lake.catalog import run_printed_query
+    from appstream_export.lake.catalog import build_row_loader
+
+    load = build_row_loader(con, sql, parameters)
 
     def load_rows(printed_as: "PrintedAs") -> "pa.Table | QueryRows":
-        return run_interruptible_query(
-            lambda: run_printed_query(con, sql, parameters, printed_as=printed_as), con.interrupt
-        )
+        return run_interruptible_query(lambda: load(printed_as), con.interrupt)
 
     write_query_result(load_rows, kind)
 

@@ -14,7 +14,7 @@ from pydantic import Field, PrivateAttr
 
 from appstream_export.defs.context import as_dagster_failure, require_warehouse
 from appstream_export.defs.specs import FEEDS, GROUPS
-from appstream_export.feeds import V1, V2, find_served_snapshot_id, format_feed_name, load_feed
+from appstream_export.feeds import V1, V2, find_served_snapshot_id, format_feed_name, load_feed, split_feed_name
 from appstream_export.lake.catalog import (
     connect_unchecked,
     connect_warehouse,
@@ -102,7 +102,8 @@ class TableInputManager(dg.ConfigurableIOManager):
 
     The last part of the key is the name of the table; `feeds` before it means the feed, `feeds` and `v2` that of v2.
     The input's metadata `table` or `feed` names another one. If the current run, or one that it re-executes,
-    materialized the input, its snapshot is read; else the newest one, which all inputs of a step share.
+    materialized the input, its snapshot is read; else the newest one, which all tables of a step share, and all feeds
+    of a version.
     """
 
     config: str | None = Field(default=None, description=_CONFIG_DOC)
@@ -132,9 +133,11 @@ class TableInputManager(dg.ConfigurableIOManager):
         )
 
     def _share_newest(self, context: dg.InputContext, store: Store, feed: str) -> str:
-        """Return the newest snapshot, or that of the feed, or the one that an earlier input of the step has read."""
+        """Return the newest snapshot, or that of the feed, or the one that an earlier such input of the step read."""
         step = _find_step(context)
-        key = (step.run_id, step.step.key, step.previous_attempt_count, bool(feed)) if step else None
+        # Each version of feeds by itself: while a publication runs, they show different snapshots.
+        source = (split_feed_name(feed)[0] or V1) if feed else None
+        key = (step.run_id, step.step.key, step.previous_attempt_count, source) if step else None
         snapshot_id = self._newest.get(key) or (
             find_served_snapshot_id(store, feed) if feed else find_newest_snapshot_id(store)
         )

@@ -9,6 +9,7 @@ from .generations import (
     V2 as V2,
     VERSIONS as VERSIONS,
     format_feed_name as format_feed_name,
+    split_feed_name as split_feed_name,
 )
 from .page import FEEDS_PAGE as FEEDS_PAGE, render_feeds_page as render_feeds_page
 from .publish import (

@@ -52,6 +52,11 @@ def stream_batches(con: duckdb.DuckDBPyConnection, sql: str, batch_rows: int) ->
     return relation.fetch_arrow_reader(batch_rows)
 
 
+def materialize_rows(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """Run a relation, and return its rows as a relation that can be read several times; only DuckDB 2 can do this."""
+    return relation.materialize() if hasattr(relation, "materialize") else relation
+
+
 @contextmanager
 def translate_duckdb_errors() -> Generator[None]:
     """Translate DuckDB's errors: about files and a full disk to StorageFailed, about memory to OutOfMemory."""

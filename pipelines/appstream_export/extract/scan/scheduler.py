@@ -36,7 +36,9 @@ from appstream_export.status import Status
 
 POLL_S = 0.2  # the longest delay until a stop is noticed
 JOIN_S = 1.0  # workers in a longer call are left running: they are daemons, and their results are dropped
-QUEUED_PAGES_MAX = 128  # so that workers continue while pages are flattened; more were not faster
+# Answers, so that workers continue while pages are flattened; more were not faster. Most are one page; that of a
+# follow-up call has all pages of its item.
+QUEUED_ANSWERS_MAX = 128
 AWAITED_S = 0.1  # wait before the next look at a region that has not answered its first calls
 _log = logging.getLogger(__name__)
 
@@ -111,7 +113,7 @@ class Scheduler:
         self._open_tasks = {task: own for own in session_tasks for task in own.tasks}
         self._stop = stop
         # In groups, so that a scan of one page wakes the caller's thread once.
-        self._results: queue.Queue[Sequence[Page | Outcome | ConfigurationError]] = queue.Queue(QUEUED_PAGES_MAX)
+        self._results: queue.Queue[Sequence[Page | Outcome | ConfigurationError]] = queue.Queue(QUEUED_ANSWERS_MAX)
         self._queue = WorkQueue(session_tasks)
         self._deadlines = Deadlines(settings.extract.task_timeout_s)
         self._reachability = Reachability()

@@ -5,11 +5,11 @@ shortest form, the keys of most maps. DuckDB casts these to text itself, so that
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from appstream_export.lake.catalog.query_rows import ROWS_MAX, QueryRows, load_query_rows
-from appstream_export.lake.duckdb import quote_identifier
+from appstream_export.lake.catalog.query_rows import EXPLAINED, ROWS_MAX, QueryRows, load_query_rows
+from appstream_export.lake.duckdb import materialize_rows, quote_identifier
 
 if TYPE_CHECKING:
     import duckdb
@@ -24,28 +24,43 @@ _NUMBERS = frozenset(
 _TEXTS = frozenset({"varchar", "uuid", "enum", "json", "null", "sqlnull", '"null"'})
 _TIMES = frozenset({"timestamp", "timestamp with time zone"})
 # What each kind of output holds without a loss. All other types become text, those of later versions included.
-_HELD: Mapping[PrintedAs, frozenset[str]] = {
+_EXACT: Mapping[PrintedAs, frozenset[str]] = {
     "text": _NUMBERS | _TEXTS | _TIMES,
     "bare text": _NUMBERS | _TEXTS,
     "parquet": _NUMBERS | _TEXTS | _TIMES | {"float", "date", "time", "blob", "timestamp_s", "timestamp_ms"},
 }
 
 
-def load_printable_rows(relation: "duckdb.DuckDBPyRelation", printed_as: PrintedAs) -> "pa.Table | QueryRows":
+@dataclass(frozen=True, slots=True)
+class PrintableRelation:
+    """A statement's rows. If they are held, they can be read several times, and the statement runs once."""
+
+    relation: "duckdb.DuckDBPyRelation"
+    columns: Sequence[str]
+    """The names of the statement: DuckDB numbers those that repeat when it holds rows."""
+
+
+def materialize_printable_rows(relation: "duckdb.DuckDBPyRelation") -> PrintableRelation:
+    """Run a statement, unless it is EXPLAIN, which no other query can read."""
+    is_held = relation.columns != EXPLAINED
+    return PrintableRelation(materialize_rows(relation) if is_held else relation, relation.columns)
+
+
+def load_printable_rows(printable: PrintableRelation, printed_as: PrintedAs) -> "pa.Table | QueryRows":
     """Return the rows under the same names, with text in the place of values that the output cannot hold.
 
-    A small result without nested values is one of Python values, with the types of `relation`. In an Arrow table, the
-    metadata `duckdb_type` of such a column is its type.
+    A small result without nested values is one of Python values, with the types of the statement. In an Arrow table,
+    the metadata `duckdb_type` of such a column is its type.
     """
-    types = relation.types
-    columns = [_render_column(n, kind, _HELD[printed_as]) for n, kind in enumerate(types, 1)]
-    is_held = all(column == f"#{n}" for n, column in enumerate(columns, 1))
-    names = [f"{column} as {quote_identifier(name)}" for column, name in zip(columns, relation.columns, strict=True)]
-    # A relation that is held may be EXPLAIN, which is no query that another one can read.
-    printable = relation if is_held else relation.project(", ".join(names))
-    if printed_as == "text" and (rows := load_query_rows(printable, ROWS_MAX)) is not None:
+    relation, types = printable.relation, printable.relation.types
+    columns = [_render_column(n, kind, _EXACT[printed_as]) for n, kind in enumerate(types, 1)]
+    is_exact = all(column == f"#{n}" for n, column in enumerate(columns, 1))
+    if not is_exact or relation.columns != printable.columns:
+        names = zip(columns, printable.columns, strict=True)
+        relation = relation.project(", ".join(f"{column} as {quote_identifier(name)}" for column, name in names))
+    if printed_as == "text" and (rows := load_query_rows(relation, ROWS_MAX)) is not None:
         return replace(rows, types=[str(kind) for kind in types])
-    return printable.to_arrow_table() if is_held else _add_types(printable.to_arrow_table(), types)
+    return relation.to_arrow_table() if is_exact else _add_types(relation.to_arrow_table(), types)
 
 
 def _add_types(table: "pa.Table", types: Sequence[Any]) -> "pa.Table":

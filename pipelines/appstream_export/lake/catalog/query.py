@@ -7,13 +7,19 @@ refused because it is not listed, even if its arguments are computed.
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 
 from appstream_export.errors import QueryError, suggest_correction
-from appstream_export.lake.catalog.printable import PrintedAs, load_printable_rows
+from appstream_export.lake.catalog.printable import (
+    PrintableRelation,
+    PrintedAs,
+    load_printable_rows,
+    materialize_printable_rows,
+)
 from appstream_export.lake.catalog.query_rows import QueryRows, load_query_rows
 from appstream_export.lake.duckdb import extract_python_error, load_arrow_exception
 
@@ -57,11 +63,27 @@ def run_query(con: duckdb.DuckDBPyConnection, sql: str, params: Params = None) -
     return _run_checked(con, sql, params, lambda relation: relation.to_arrow_table())
 
 
-def run_printed_query(
-    con: duckdb.DuckDBPyConnection, sql: str, params: Params = None, *, printed_as: PrintedAs
-) -> "pa.Table | QueryRows":
-    """Return rows as `run_query` does, with text, as DuckDB prints it, for values that the output cannot hold."""
-    return _run_checked(con, sql, params, lambda relation: load_printable_rows(relation, printed_as))
+def build_row_loader(
+    con: duckdb.DuckDBPyConnection, sql: str, params: Params = None
+) -> "Callable[[PrintedAs], pa.Table | QueryRows]":
+    """Return a function that loads rows as `run_query` does, with text for values that the output cannot hold.
+
+    The statement runs at the first call. If its rows become text, they are held: large results and those with times out
+    of range are read several times, and each run would have a time limit and random numbers of its own.
+    """
+    held: list[PrintableRelation] = []
+
+    def load_rows(printed_as: PrintedAs) -> "pa.Table | QueryRows":
+        if printed_as == "parquet":  # which is read once
+            return _run_checked(
+                con, sql, params, lambda r: load_printable_rows(PrintableRelation(r, r.columns), printed_as)
+            )
+        if not held:
+            held.append(_run_checked(con, sql, params, materialize_printable_rows))
+        with _translate_query_errors(con):
+            return load_printable_rows(held[0], printed_as)
+
+    return load_rows
 
 
 def load_records(con: duckdb.DuckDBPyConnection, sql: str, params: Params = None) -> list[dict[str, Any]]:
@@ -78,9 +100,16 @@ def _run_checked(
     con: duckdb.DuckDBPyConnection, sql: str, params: Params, load: Callable[[duckdb.DuckDBPyRelation], T]
 ) -> T:
     _refuse_other_encodings(sql, params)
-    try:
+    with _translate_query_errors(con):
         _refuse_writes(con, sql)
         return load(con.sql(sql, params=params))
+
+
+@contextmanager
+def _translate_query_errors(con: duckdb.DuckDBPyConnection) -> Generator[None]:
+    """Translate errors of DuckDB and Arrow to QueryError."""
+    try:
+        yield
     except duckdb.Error as error:
         raise _build_query_error(con, extract_python_error(error) or str(error)) from error
     except load_arrow_exception() as error:  # such as a type that is nested too deeply for Arrow

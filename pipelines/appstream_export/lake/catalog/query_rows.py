@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 ROWS_MAX = 5_000
 """Larger results are read with Arrow, which takes less memory for them."""
-_EXPLAINED = ["explain_key", "explain_value"]  # EXPLAIN is no query that another one can read
+EXPLAINED = ["explain_key", "explain_value"]  # EXPLAIN is no query that another one can read
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +28,22 @@ class QueryRows:
         return [dict(zip(self.names, row, strict=True)) for row in self.rows]
 
 
-class _NotHeld(ValueError):
-    """A value that Python does not hold."""
+class _NotExact(ValueError):
+    """A value that Python cannot represent."""
 
 
 def load_query_rows(relation: "duckdb.DuckDBPyRelation", rows_max: int | None = None) -> QueryRows | None:
-    """Return the rows of a relation; None if there are more than `rows_max`, or values that Python may not hold."""
+    """Return the rows of a relation; None if there are more than `rows_max`, or some are not exact in Python."""
     types = [str(kind) for kind in relation.types]
     ids = [kind.id for kind in relation.types]
-    if relation.columns == _EXPLAINED or not _CONVERTERS.keys() >= set(ids):
+    if relation.columns == EXPLAINED or not _CONVERTERS.keys() >= set(ids):
         return None
     rows = _limit_rows(_remove_time_zones(relation, ids), rows_max).fetchall()
     if rows_max is not None and len(rows) > rows_max:
         return None
     try:
         return QueryRows(relation.columns, types, _convert_columns(rows, [_CONVERTERS[name] for name in ids]))
-    except _NotHeld:
+    except _NotExact:
         return None
 
 
@@ -78,15 +78,15 @@ def _get_value(value: object) -> object:
 def _mark_as_utc(value: object) -> datetime:
     # DuckDB has times that Python lacks: text of other years, and the first and the last time for those without end.
     if not isinstance(value, datetime) or value in (datetime.min, datetime.max):  # noqa: DTZ901
-        raise _NotHeld(str(value))
+        raise _NotExact(str(value))
     return value.replace(tzinfo=UTC)
 
 
 _ZONED = "timestamp with time zone"
-_HELD = (
+_EXACT = (
     *("boolean", "tinyint", "smallint", "integer", "bigint", "hugeint", "utinyint", "usmallint", "uinteger", "ubigint"),
     *("decimal", "double", "varchar", "json", "enum", "null", "sqlnull", '"null"'),
 )
 _CONVERTERS: Mapping[str, Callable[[Any], Any] | None] = {
-    **dict.fromkeys(_HELD), "uuid": str, "timestamp": _mark_as_utc, _ZONED: _mark_as_utc
+    **dict.fromkeys(_EXACT), "uuid": str, "timestamp": _mark_as_utc, _ZONED: _mark_as_utc
 }  # fmt: skip
