@@ -35,7 +35,6 @@ from .named_queries import (
 from .printable import PrintedAs as PrintedAs
 from .query import (
     build_row_loader as build_row_loader,
-    load_records as load_records,
     run_query as run_query,
     split_statements as split_statements,
 )
