@@ -119,8 +119,11 @@ class FeedConnection:
             self._drop_temporary_tables(views)
             views = []
             yield f"from temp.{_STAGED}"
-        finally:
-            self._drop_temporary_tables([*views, _STAGED])
+        except BaseException:
+            with suppress(StorageFailed):  # which would hide the error, such as a lack of memory
+                self._drop_temporary_tables([*views, _STAGED])
+            raise
+        self._drop_temporary_tables([_STAGED])
 
     def _drop_temporary_tables(self, names: Iterable[str]) -> None:
         for name in names:
