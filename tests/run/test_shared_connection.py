@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
 
+import duckdb
 import pytest
 
 from appstream_export.contracts import list_sql_files, list_view_files, load_contracts
+from appstream_export.errors import OutOfMemory
 from appstream_export.feeds import build_feeds
 from appstream_export.feeds.report.star_views import StarViews
 from appstream_export.lake.catalog import SharedConnection, open_feed_connection, shared as shared_connections
@@ -162,6 +164,50 @@ def test_a_query_of_the_report_that_lacks_memory_is_run_again_with_more(
                 return shared.run_query(con, wide)["n"].to_pylist()
 
         assert shared.call_with_memory_fallback(publish_wide) == [400000]
+
+
+def test_a_warehouse_that_begins_with_the_most_memory_still_gets_more(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_connections, "ITEMS_PER_MIB", 1 / 2000)  # as with a million builders
+    limits = list[str]()
+    with SharedConnection(lake.store, lake.contracts) as shared:
+
+        def run_out_of_memory() -> None:
+            with shared.open_newest() as con:
+                limits.extend(con.execute("select current_setting('memory_limit')").fetchone() or ())
+                raise OutOfMemory("failed to allocate")
+
+        for _ in range(2):  # the second stage has what the first one got, and no more
+            with pytest.raises(OutOfMemory):
+                shared.call_with_memory_fallback(run_out_of_memory)
+
+    assert limits == ["1.0 GiB", "2.0 GiB", "2.0 GiB"]
+
+
+def test_a_lack_of_memory_is_reported_even_if_nothing_can_be_dropped_after_it(lake: Lake) -> None:
+    def stage_rows() -> None:
+        with (
+            SharedConnection(lake.store, lake.contracts) as shared,
+            open_feed_connection(shared) as connection,
+            connection.stage_rows("select 1 as n", ()),
+        ):
+            connection.con.close()
+            raise OutOfMemory("failed to allocate")
+
+    with pytest.raises(OutOfMemory, match="failed to allocate"):
+        stage_rows()
+
+
+def test_views_that_are_computed_leave_no_table_if_the_next_one_fails(lake: Lake) -> None:
+    first, second = [view.name for view in list_view_files(lake.contracts)][:2]
+    with SharedConnection(lake.store, lake.contracts) as shared, shared.open_newest() as con:
+        con.execute(f"create temp view {second} as select 1 as n")  # its name is taken
+        with pytest.raises(duckdb.CatalogException):
+            shared.compute_views(con, [first, second])
+        left = con.execute("select table_name from duckdb_tables() where temporary").fetchall()
+
+    assert left == []
 
 
 def test_each_feed_of_a_file_states_what_it_reads() -> None:

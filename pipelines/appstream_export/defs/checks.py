@@ -140,12 +140,14 @@ def build_check_results(result: RunResult, assets: Sequence[AssetSource]) -> Ite
     for file, key in _assign_sql_checks(assets):
         yield _build_sql_check_result(file, key, found.get(file.name), result)
     feeds = list_published_feeds(result)
+    problems = {
+        "catalog_is_published": result.catalog_problem,
+        "feeds_are_published": result.feeds_problem,
+        "report_is_written": result.report_problem or (None if result.is_reported else _PUBLISHING_DISABLED),
+    }
     for name, asset, promise in _list_publishing_checks(assets):
-        problem = {
-            "catalog_is_published": result.catalog_problem,
-            "feeds_are_published": result.feeds_problem or (None if asset.name in feeds else _PUBLISHING_DISABLED),
-            "report_is_written": result.report_problem or (None if result.is_reported else _PUBLISHING_DISABLED),
-        }[name]
+        is_missing = name == "feeds_are_published" and asset.name not in feeds
+        problem = problems[name] or (_PUBLISHING_DISABLED if is_missing else None)
         is_failure = problem in result.publishing_failures
         yield dg.AssetCheckResult(
             check_name=name,

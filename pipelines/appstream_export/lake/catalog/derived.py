@@ -6,6 +6,7 @@ As views, a mart's rows would be computed again by each query that reads it, dir
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 
 import duckdb
 
@@ -51,10 +52,17 @@ def compute_views(con: duckdb.DuckDBPyConnection, contracts: Sequence[Contract],
     with translate_duckdb_errors():
         known = {name for (name,) in con.execute(_TEMPORARY_SQL).fetchall()}
         wanted = {*names} - known
-        found = [view for view in list_view_files(contracts) if view.name in wanted]
-        for view in found:
-            con.execute(f"create temp table {quote_identifier(view.name)} as {view.sql}")
-    return [view.name for view in found]
+        computed = list[str]()
+        try:
+            for view in [view for view in list_view_files(contracts) if view.name in wanted]:
+                con.execute(f"create temp table {quote_identifier(view.name)} as {view.sql}")
+                computed.append(view.name)
+        except BaseException:
+            with suppress(duckdb.Error):
+                for name in computed:
+                    con.execute(f"drop table temp.{quote_identifier(name)}")
+            raise
+    return computed
 
 
 def derive_newest_months(

@@ -118,8 +118,11 @@ class FeedConnection:
             self.create_temporary_table(_STAGED, query)
             self._drop_temporary_tables(views)
             yield f"from temp.{_STAGED}"
-        finally:
-            self._drop_temporary_tables([*views, _STAGED])
+        except BaseException:
+            with suppress(StorageFailed):  # which would hide the error, such as a lack of memory
+                self._drop_temporary_tables([*views, _STAGED])
+            raise
+        self._drop_temporary_tables([_STAGED])
 
     def _drop_temporary_tables(self, names: Iterable[str]) -> None:
         # A failure, such as one for lack of memory, must not hide that of the block: tables end with the connection.

@@ -32,7 +32,8 @@ _OPTIONS = (
     "disabled_compression_methods = 'zstd,fsst,dictionary'",
 )
 MEMORY_LIMITS = (96, 1024)
-"""The least and the most memory of DuckDB in MiB, which spills the rest; the most is for what cannot be spilled."""
+"""The least and the most memory that DuckDB begins with, in MiB; it spills the rest. What cannot be spilled gets the
+most, or twice as much as it had."""
 ITEMS_PER_MIB, COMMITS_PER_MIB = 600, 8
 """A larger or older warehouse begins with more: joins of 60,000 wide rows need 96 MiB, and so do the days of 1,000
 items in a year. Trying again would cost a whole stage."""
@@ -55,7 +56,8 @@ class SharedConnection:
         self._kept = KeptParts(store) if keeps_parts else None
         self._reads_parts = keeps_parts
         self._con: duckdb.DuckDBPyConnection | None = None
-        self._memory: str | None = None
+        self._memory_mib: int | None = None
+        self._has_more_memory = False
         self._limited: set[str] = set()
         """Tables that have only the newest months."""
 
@@ -100,12 +102,12 @@ class SharedConnection:
         try:
             return act()
         except OutOfMemory:
-            more = f"{MEMORY_LIMITS[-1]}MiB"
-            if self._memory == more:
+            if self._has_more_memory or self._memory_mib is None:
                 raise
-            _log.info("DuckDB needs more than %s to publish: trying again with %s", self._memory, more)
+            before, self._has_more_memory = self._memory_mib, True
+            self._memory_mib = max(MEMORY_LIMITS[-1], 2 * before)
+            _log.info("DuckDB needs more than %dMiB to publish: trying again with %dMiB", before, self._memory_mib)
             self.close()
-            self._memory = more
             return act()
 
     def run_query(self, con: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
@@ -150,7 +152,7 @@ class SharedConnection:
             self._limited.clear()
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
-        self._memory = self._memory or _choose_memory(load_head(self._store), self._contracts)
+        self._memory_mib = self._memory_mib or _choose_memory(load_head(self._store), self._contracts)
         if self._con is not None and not self._is_newest(self._con):
             self.close()
         if self._con is None:
@@ -159,7 +161,7 @@ class SharedConnection:
             feeds = store.resolve_uri(FEEDS_FOLDER)
             folders = [feeds] if is_local else [feeds, tempfile.gettempdir()]  # files of a bucket are only read
             # In a bucket, threads wait for files at the same time.
-            options = (f"memory_limit = '{self._memory}'", *_OPTIONS, *((_ONE_THREAD,) if is_local else ()))
+            options = (f"memory_limit = '{self._memory_mib}MiB'", *_OPTIONS, *((_ONE_THREAD,) if is_local else ()))
             self._con = connect_as_rendered(
                 store,
                 self._contracts,
@@ -184,10 +186,10 @@ class SharedConnection:
         return head is not None and con.execute(_SHOWN_SEQ_SQL).fetchall() == [(head.seq,)]
 
 
-def _choose_memory(head: Manifest | None, contracts: Sequence[Contract]) -> str:
-    """Return the memory of DuckDB that a warehouse of this size begins with."""
+def _choose_memory(head: Manifest | None, contracts: Sequence[Contract]) -> int:
+    """Return the memory of DuckDB, in MiB, that a warehouse of this size begins with."""
     tables = [head.tables.get(contract.item_table.name) for contract in contracts] if head else []
     items = sum(file.rows for table in tables if table for file in table.files)
     least, most = MEMORY_LIMITS
     commits = min(head.seq if head else 0, COMMITS_MAX)
-    return f"{min(int(max(least, items / ITEMS_PER_MIB) + commits / COMMITS_PER_MIB), most)}MiB"
+    return min(int(max(least, items / ITEMS_PER_MIB) + commits / COMMITS_PER_MIB), most)
