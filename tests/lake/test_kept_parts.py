@@ -65,7 +65,7 @@ def derive(lake: Lake, *, keeps_parts: bool) -> Rows:
             return {name: con.execute(f"select * from {name} order by all").fetchall() for name in TABLES}
 
     with SharedConnection(lake.store, lake.contracts, keeps_parts=keeps_parts) as shared:
-        return shared.call_with_memory_fallback(load)
+        return shared.call_with_retry(load)
 
 
 def read(lake: Lake) -> Rows:
@@ -344,7 +344,7 @@ def test_parts_that_are_removed_while_a_run_reads_them_cost_it_only_time(lake: L
         lost.clear()
         derive(lake, keeps_parts=True)
         with SharedConnection(lake.store, lake.contracts, keeps_parts=True) as shared:
-            found = shared.call_with_memory_fallback(lambda times=times: publish(times))
+            found = shared.call_with_retry(lambda times=times: publish(times))
         assert (found, lost) == (read(lake), expected)
 
 

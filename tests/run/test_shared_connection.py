@@ -122,7 +122,7 @@ def test_stages_that_lack_memory_are_performed_again_with_more(
     with caplog.at_level(logging.INFO, "appstream_export.lake.catalog.shared"):
         publish(lake)
 
-    retries = [record for record in caplog.records if "needs more than 1MiB" in record.getMessage()]
+    retries = [record for record in caplog.records if "needs more than 1 MiB" in record.getMessage()]
     assert len(retries) == 1, "later stages have more from the start"
 
 
@@ -163,7 +163,7 @@ def test_a_query_of_the_report_that_lacks_memory_is_run_again_with_more(
             with shared.open_newest("report") as con:
                 return shared.run_query(con, wide)["n"].to_pylist()
 
-        assert shared.call_with_memory_fallback(publish_wide) == [400000]
+        assert shared.call_with_retry(publish_wide) == [400000]
 
 
 def test_a_warehouse_that_begins_with_the_most_memory_still_gets_more(
@@ -180,7 +180,7 @@ def test_a_warehouse_that_begins_with_the_most_memory_still_gets_more(
 
         for _ in range(2):  # the second stage has what the first one got, and no more
             with pytest.raises(OutOfMemory):
-                shared.call_with_memory_fallback(run_out_of_memory)
+                shared.call_with_retry(run_out_of_memory)
 
     assert limits == ["1.0 GiB", "2.0 GiB", "2.0 GiB"]
 

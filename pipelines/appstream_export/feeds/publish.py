@@ -175,7 +175,7 @@ def publish_feeds(
     if shared is None:
         with SharedConnection(store, contracts, keeps_parts=True) as own:
             publish = partial(publish_feeds, clock=clock, check_results=check_results, shared=own)
-            return own.call_with_memory_fallback(lambda: publish(store, contracts, settings))
+            return own.call_with_retry(lambda: publish(store, contracts, settings))
     versions = _open_versions(store, settings)
     publish_once = partial(_publish_generation, store, versions, contracts, settings, check_results, shared=shared)
     with translate_storage_errors(store):

@@ -129,7 +129,7 @@ def _run_checks(
             return tuple(run_checks(con, context.contracts, inputs))
 
     why = "could not be checked"
-    results, problem = _try_stage(context, "checks", lambda: shared.call_with_memory_fallback(run), why)
+    results, problem = _try_stage(context, "checks", lambda: shared.call_with_retry(run), why)
     return results or (), problem
 
 
@@ -141,7 +141,7 @@ def _publish_feeds(
         return publish_feeds(store, context.contracts, settings, check_results=check_results, shared=shared)
 
     why = "its feeds could not be published"
-    published, problem = _try_stage(context, "feeds", lambda: shared.call_with_memory_fallback(publish), why)
+    published, problem = _try_stage(context, "feeds", lambda: shared.call_with_retry(publish), why)
     if published and published.problem:
         problem = f"the snapshot is committed, but feeds show an older one: {published.problem}"
     return published, problem
@@ -156,7 +156,7 @@ def _publish_report(
         publish_report(store, context.contracts, context.settings, shared=shared, published=feeds)
 
     why = "its report could not be written"
-    return _try_stage(context, "report", lambda: shared.call_with_memory_fallback(publish), why)[1]
+    return _try_stage(context, "report", lambda: shared.call_with_retry(publish), why)[1]
 
 
 def _try_stage(context: RunContext, stage: str, publish: Callable[[], T], problem: str) -> tuple[T | None, str | None]:

@@ -29,7 +29,7 @@ def publish_report(
     """
     if shared is None:
         with SharedConnection(store, contracts) as own:
-            return own.call_with_memory_fallback(partial(publish_report, store, contracts, settings, shared=own))
+            return own.call_with_retry(partial(publish_report, store, contracts, settings, shared=own))
     star = _find_star(published) if settings.feeds.history_days is None else None
     page = _render_newest(shared, contracts, settings.lake.freshness_timedelta, star)
     with translate_storage_errors(store):
@@ -43,7 +43,7 @@ def render_report(store: Store, contracts: Sequence[Contract], *, freshness_inte
     The page warns if it is older than `freshness_interval` allows.
     """
     with SharedConnection(store, contracts) as shared:
-        return shared.call_with_memory_fallback(lambda: _render_newest(shared, contracts, freshness_interval))
+        return shared.call_with_retry(lambda: _render_newest(shared, contracts, freshness_interval))
 
 
 def _render_newest(

@@ -143,7 +143,7 @@ class FeedConnection:
         self._execute_statement(f"create or replace temp view {quote_identifier(name)} as {query}")
 
     def run_query(self, query: str) -> pa.Table:
-        """Return the rows of one SELECT; raises QueryError, and OutOfMemory for `call_with_memory_fallback`."""
+        """Return the rows of one SELECT; raises QueryError, and OutOfMemory for `call_with_retry`."""
         return self._shared.run_query(self.con, query)
 
     @contextmanager

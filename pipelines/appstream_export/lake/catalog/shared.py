@@ -85,7 +85,7 @@ class SharedConnection:
                 self._find_lost_parts(error)
             raise
 
-    def call_with_memory_fallback(self, act: Callable[[], T]) -> T:
+    def call_with_retry(self, act: Callable[[], T]) -> T:
         """Call `act` and return its result; call it again with a new connection if it runs out of memory.
 
         Also call it again if it loses a kept part; if another one is lost then, without parts.
@@ -106,12 +106,12 @@ class SharedConnection:
                 raise
             before, self._has_more_memory = self._memory_mib, True
             self._memory_mib = max(MEMORY_LIMITS[-1], 2 * before)
-            _log.info("DuckDB needs more than %dMiB to publish: trying again with %dMiB", before, self._memory_mib)
+            _log.info("DuckDB needs more than %d MiB to publish: trying again with %d MiB", before, self._memory_mib)
             self.close()
             return act()
 
     def run_query(self, con: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
-        """Return the rows of one SELECT; raises QueryError, and OutOfMemory for `call_with_memory_fallback`."""
+        """Return the rows of one SELECT; raises QueryError, and OutOfMemory for `call_with_retry`."""
         try:
             return run_query(con, sql)
         except QueryError as error:
