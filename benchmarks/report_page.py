@@ -173,7 +173,7 @@ def main(builders: int = 5000) -> None:
 
 
 def _format_figure(figure: str | Sequence[float]) -> str:
-    return figure if isinstance(figure, str) else f"{figure[0]:.0f} ms"
+    return figure if isinstance(figure, str) else f"{figure[0]:.0f} ms" if figure else "no task"
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A whole run, of this version or of an older one: each by its own `benchmarks.exporter`, which notes its stages."""
 
+from resource import RUSAGE_CHILDREN, getrusage
 from time import perf_counter
 from typing import Any
 
@@ -21,7 +22,11 @@ def run_job(job: Job) -> dict[str, Any]:
         process_s = perf_counter() - began
     assert stages["exit_code"] == 0, stages  # noqa: S101  costs of a failure are no measure
     after_cpu_s = sum(stages[f"{stage}_cpu_s"] for stage in AFTER_SWEEP)
-    return {"process_s": process_s, "peak_mb": stages["peak_mb"], "after_cpu_s": after_cpu_s, "stages": stages}
+    used = getrusage(RUSAGE_CHILDREN)
+    cpu_s = used.ru_utime + used.ru_stime  # of that process alone, not of this one
+    imports_cpu_s = cpu_s - stages["sweep_cpu_s"] - after_cpu_s
+    costs = {"process_s": process_s, "cpu_s": cpu_s, "imports_cpu_s": imports_cpu_s, "after_cpu_s": after_cpu_s}
+    return {**costs, "peak_mb": stages["peak_mb"], "stages": stages}
 
 
 if __name__ == "__main__":
