@@ -6,14 +6,17 @@ from pathlib import Path
 import pytest
 
 from appstream_export.cli.views import build_run_object, load_status, print_status, render_run_lines, summarize_run
-from appstream_export.contracts import list_view_files, load_contract, load_contracts, load_sql_files
+from appstream_export.contracts import list_view_files, load_contract, load_contracts
 from appstream_export.contracts.generated_checks import render_generated_checks
 from appstream_export.emulator import Emulator
+from appstream_export.feeds.report import render_report
 from appstream_export.lake.catalog import connect_warehouse, get_named_query, run_named_query
 from appstream_export.lake.catalog.query import run_query
+from appstream_export.lake.storage.factory import open_store
 from appstream_export.run import RunResult
 from tests.export import Export
 from tests.factories import image_builder
+from tests.pages import read_rows
 
 A, B = "111122223333/eu-west-1", "444455556666/eu-west-1"
 FLEETS = """
@@ -108,12 +111,12 @@ def test_questions_name_the_resource(mixed: tuple[Export, RunResult]) -> None:
 
 
 @pytest.mark.slow
-def test_the_report_counts_the_scopes_of_all_resources(mixed: tuple[Export, RunResult]) -> None:
-    con, sql = connect_warehouse(mixed[0].warehouse), {file.name: file.sql for file in load_sql_files("report")}
-    scopes = run_query(con, sql["scopes"]).to_pylist()
-    builders = run_query(con, sql["builders"]).to_pylist()
+def test_the_report_counts_the_scopes_of_all_resources(mixed: tuple[Export, RunResult], tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    page.write_text(render_report(open_store(str(mixed[0].warehouse)), mixed[0].contracts))
+    scopes = read_rows(page, "scopes")
 
-    assert (len(scopes), len(builders)) == (4, 2)
+    assert (len(scopes), len(read_rows(page, "builders"))) == (4, 2)
     assert [(row["account_id"], row["resource"]) for row in scopes if row["status"] not in ("ok", "filtered")] == [
         (B[:12], "fleets")
     ]
