@@ -23,6 +23,7 @@ def count_rows(lake: Lake) -> dict[str, int]:
         return {name: con.sql(f"select count(*) from {name}").fetchall()[0][0] for name in names}
 
 
+@pytest.mark.slow
 def test_only_feeds_that_grow_with_the_history_are_limited_and_say_so(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "warehouse")
     for day, state in enumerate(("RUNNING", "STOPPED", "STOPPED")):

@@ -101,6 +101,7 @@ def test_a_day_on_which_nothing_changed_writes_rows_of_its_own_month_alone(
     assert all(load(lake, name) == compute(lake, name) for name in FACTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "months"),
     [
@@ -139,6 +140,7 @@ def test_another_description_or_sql_writes_all_months_again(
     }
 
 
+@pytest.mark.slow
 def test_another_calculation_of_days_writes_all_months_again(
     lake: Lake, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +162,7 @@ def test_another_calculation_of_days_writes_all_months_again(
     assert publish(lake, caplog)[DAYS] == ["2026-01", "2026-02", "2026-03-01"]
 
 
+@pytest.mark.slow
 def test_a_limited_history_writes_again_only_the_month_that_it_cuts(
     lake: Lake, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -239,6 +242,7 @@ class Vanishing(Around):
         self._store.fetch(path, file)
 
 
+@pytest.mark.slow
 def test_a_kept_file_that_another_run_removes_meanwhile_is_made_again(
     lake: Lake, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -250,6 +254,7 @@ def test_a_kept_file_that_another_run_removes_meanwhile_is_made_again(
     assert all(load(lake, name) == compute(lake, name) for name in FACTS)
 
 
+@pytest.mark.slow
 def test_a_damaged_kept_file_is_made_again(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
     file = Path(lake.store.root, list_kept(lake)[0])
     file.chmod(0o600)

@@ -90,6 +90,7 @@ def run_history(folder: Path, seed: int, steps: int) -> tuple[int, int]:
     return rows, parts
 
 
+@pytest.mark.slow
 def test_rows_are_the_same_with_kept_parts_after_any_history(tmp_path: Path) -> None:
     rows, parts = run_history(tmp_path, seed=21, steps=10)
 
@@ -327,6 +328,7 @@ def test_rows_are_those_of_the_publishers_snapshot_whatever_others_do_meanwhile(
     assert list_parts(lake)
 
 
+@pytest.mark.slow
 def test_parts_that_are_removed_while_a_run_reads_them_cost_it_only_time(lake: Lake) -> None:
     lost = list[int]()
 
