@@ -78,7 +78,7 @@ def get_part_month(feed: Feed, day: date, as_of: datetime) -> str:
 
 
 def _render_part_month(feed: Feed, column: str, as_of: datetime) -> str:
-    """Return the same as SQL, of a column of dates or times."""
+    """Return SQL of the part in which a column of dates or times puts a row."""
     month = f"strftime({column}, '%Y-%m')"
     if not feed.inputs:
         return month

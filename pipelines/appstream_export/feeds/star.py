@@ -19,7 +19,7 @@ from appstream_export.contracts import (
     load_sql_files,
     strip_header,
 )
-from appstream_export.errors import ContractError, SettingsError
+from appstream_export.errors import SettingsError
 from appstream_export.feeds.contract_feeds import COVERAGE, Feed, build_contract_feeds
 from appstream_export.feeds.definitions import (
     FEED_STATUS,
@@ -34,7 +34,7 @@ from appstream_export.feeds.generations import V1
 from appstream_export.lake.duckdb import quote_identifier, quote_literal
 from appstream_export.settings import FeedsSettings
 
-DIMENSION, FACT = "dim_", "fact_"
+FACT = "fact_"
 LATEST = "_latest"
 """End of the names of feeds with the newest state of items."""
 DIM_SCOPE, DIM_ACCOUNT, DIM_REGION, DIM_LIFE = "dim_scope", "dim_account", "dim_region", "dim_image_builder"
@@ -277,12 +277,3 @@ def _set_fact(feed: Feed) -> Feed:
 
 def _set_doc(column: Column, doc: str) -> Column:
     return replace(column, doc=doc)
-
-
-def check_relations(feeds: Sequence[Feed]) -> None:
-    """Raise ContractError if a foreign key leads to no feed, or to one with another key."""
-    keys = {feed.name: feed.key for feed in feeds}
-    for feed in feeds:
-        for column, to in feed.foreign_keys.items():
-            if keys.get(to) != column:
-                raise ContractError(f"feed {feed.name}: {column} leads to {to}, whose key is {keys.get(to)}")

@@ -100,7 +100,7 @@ class FeedConnection:
         self._shared.derive_tables(self.con, reads)
 
     def derive_newest_months(self, reads: Iterable[str], months: int) -> None:
-        """Do the same, but compute of marts by day only the newest months."""
+        """Compute what `reads` name and derives from a history, but only so many months of marts by day."""
         self._shared.derive_newest_months(self.con, reads, months)
 
     def derive_sources(self, *folders: str) -> None:

@@ -94,7 +94,7 @@ class KeptParts:
             return self.write_content(KeptName(name, month, key, digest, file.suffix[1:]), content)
 
     def write_content(self, kept: KeptName, content: IO[bytes]) -> KeptName | None:
-        """Keep a copy of a content that has the digest of the name; the same as `write_file` otherwise."""
+        """Keep a copy of a content that has the digest of the name, and return the name; None as `write_file` does."""
         if self._is_overtaken():
             return None
         path = build_kept_path(*kept)
