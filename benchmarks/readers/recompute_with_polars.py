@@ -112,10 +112,10 @@ lists = {
     f"image_builder_{name}": [read(newest, f"image_builder_{name}").height]
     for name in ("agent_settings", "endpoints", "ipv6_addresses", "security_groups", "subnets")
 }
-lists["image_builder_network"] = [subnets.height + without]
 changes = lives.height + ended + changed
 hours_and_usd = [spans["running"].sum(), spans["seen"].sum(), priced["usd"].sum()]
 flat = lists | {
+    "image_builder_network": [subnets.height + without],
     "accounts": [read(newest, "accounts").height],
     "coverage": [runs.height, runs["is_stale"].sum()],
     "export_runs": [len(manifests), rows.height],

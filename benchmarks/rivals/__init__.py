@@ -4,10 +4,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from benchmarks.children import AS_RUN, ROOT
 
+NEW_FEEDS: Mapping[str, Any] = {"versions": ["v2"]}
+"""The feeds of a new project, as `init` writes it: one version, as version 0.3.0 has one."""
 NO_PROMISES = "no coverage, quarantine, page integrity, atomic commit"
 
 
@@ -27,9 +30,11 @@ class Rival:
 OURS, PUBLISHED = "ours", "published"
 
 
-def build_whole_run(title: str, root: Path, python: Path, environ: Mapping[str, str]) -> Rival:
+def build_whole_run(
+    title: str, root: Path, python: Path, environ: Mapping[str, str], settings: Mapping[str, Any] = MappingProxyType({})
+) -> Rival:
     """Return the whole run of a release of ours, from its checkout and with its own packages."""
-    more = {"root": str(root), "python": str(python), "environ": dict(environ)}
+    more = {"root": str(root), "python": str(python), "environ": dict(environ), "settings": dict(settings)}
     return Rival(title=title, module="whole_run", layout="ours", more=more, leaves_out="-")
 
 
@@ -38,7 +43,7 @@ RIVALS: Mapping[str, Rival] = {
         title="appstream-export: sweep to Parquet", module="ours", layout="ours", more={"until": "files"},
         leaves_out="commit, publishing",
     ),
-    PUBLISHED: build_whole_run("appstream-export: whole run", ROOT, Path(sys.executable), AS_RUN),
+    PUBLISHED: build_whole_run("appstream-export: whole run", ROOT, Path(sys.executable), AS_RUN, {"feeds": NEW_FEEDS}),
     "plain": Rival(title="a plain boto3 script", module="plain"),
     "duckdb": Rival(title="a DuckDB script", module="duckdb_script"),
     "duckdb_ours": Rival(title="a DuckDB script with our requests", module="duckdb_our_requests"),

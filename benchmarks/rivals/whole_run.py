@@ -15,7 +15,7 @@ AFTER_SWEEP = ("commit", "catalog", "checks", "feeds", "report")
 def run_job(job: Job) -> dict[str, Any]:
     """Run the release at `root` with its `python` and `environ`; return the costs of its process, and of each stage."""
     accounts = [by_role(account) for account in job["accounts"]]
-    mapping = settings_of(job["url"], accounts, job["regions"], workers=job["workers"])
+    mapping = settings_of(job["url"], accounts, job["regions"], workers=job["workers"]) | job["settings"]
     began = perf_counter()
     with Child("benchmarks.exporter", python=job["python"], root=job["root"], environ=job["environ"]) as exporter:
         stages = exporter.ask({"mapping": mapping, "folder": job["folder"], "request": {}}, BOUND_S)

@@ -55,6 +55,7 @@ max_attempts = 3
 [feeds]
 prices = "prices.csv"              # invented, in the range of what such instances cost
 account_labels = ["team", "cost_centre"]
+versions = ["v2"]
 """
 # Invented, in the range of what such instances cost. Of one size no price is known, so that its cost is null.
 _PRICES: Mapping[str, float] = {

@@ -75,9 +75,12 @@ def test_every_line_that_shows_a_key_is_accepted_with_its_comment_taken_away(tmp
     assert loaded.accounts[0].role_arn == "arn:aws:iam::111122223333:role/AppStreamExportReader"
 
 
-def test_every_key_is_there_with_its_default() -> None:
+def test_every_key_is_there_with_its_default_or_what_a_new_project_is_better_off_with() -> None:
+    new = tomllib.loads(scaffold.CONFIG)
     shown = tomllib.loads(re.sub(r"(?m)^# (?=(\w+ = |\[))", "", scaffold.CONFIG))
 
+    assert new["feeds"] == {"versions": ["v2"]}, "a new project has no dashboards that read feeds/v1"
+    shown["feeds"]["versions"] = ["v1", "v2"]
     compare("", settings.Settings, shown)
     compare("accounts", settings.AccountSettings, shown["accounts"][0])
     compare("organization", settings.OrganizationSettings, shown["organization"])

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,9 @@ from appstream_export.feeds.verify import verify_feeds
 from appstream_export.lake.catalog import SharedConnection, open_feed_connection
 from appstream_export.lake.catalog.checks import CheckResult
 from appstream_export.lake.storage import LocalStore
+from appstream_export.lake.storage.factory import open_store
 from appstream_export.settings import FeedsSettings
+from benchmarks.estate import Estate
 from tests.export import Export
 from tests.factories import image_builder
 from tests.feeds.stars import folder, list_files, table
@@ -45,7 +48,7 @@ STAR = {
     "dim_account", "dim_date", "dim_image_builder", "dim_region", "dim_resource", "dim_scope", "fact_export_run",
     "fact_image_builder_change", "fact_image_builder_day", "fact_image_builder_error", "fact_image_builder_exposure",
     "fact_image_builder_state_span", "feed_status", "image_builder_agent_settings", "image_builder_endpoints",
-    "image_builder_ipv6_addresses", "image_builder_latest", "image_builder_network", "image_builder_security_groups",
+    "image_builder_ipv6_addresses", "image_builder_latest", "image_builder_security_groups",
     "image_builder_subnets",
 }  # fmt: skip
 FLAGS = (
@@ -90,6 +93,44 @@ def test_changes_and_days_are_of_the_life_in_which_they_happened(published_star:
         ("c/1", "ended"), ("c/1", "first_seen"),
     ]  # fmt: skip
     assert days == {"a/1", "b/1", "b/2", "c/1"}
+
+
+def test_a_change_has_the_values_of_a_column_and_no_item_in_a_cell(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "w")
+    lake.commit(ok(A, builder("a", state="RUNNING")))
+    lake.commit(ok(A, builder("a", state="STOPPED"), builder("b", state="RUNNING")))
+    lake.commit(ok(A, builder("b", state="RUNNING")))
+    publish_feeds(lake.store, lake.contracts, FeedsSettings(versions=("v2",)))
+    rows = table(lake, "fact_image_builder_change")
+
+    assert {row["change"]: (row["old_value"], row["new_value"]) for row in rows} == {
+        "first_seen": (None, None), "changed": ("RUNNING", "STOPPED"), "created": (None, None), "deleted": (None, None),
+    }  # fmt: skip
+
+
+@pytest.mark.slow  # as many rows as DuckDB and the files hold in several groups
+def test_the_rows_that_a_query_sorts_itself_are_sorted_in_file_and_database(tmp_path: Path) -> None:
+    store, estate = open_store(str(tmp_path / "w"), create=True), Estate(25_000)
+    estate.commit(store, estate.write(store))
+    publish_feeds(store, load_contracts(), FeedsSettings(versions=("v2",)))
+    [feed] = [feed for feed in build_star_feeds(load_contracts(), ()) if feed.sorted_by]
+    rows = pq.read_table(folder(Lake(tmp_path / "w")) / f"{feed.name}.parquet", columns=[*feed.sorted_by])
+    with closing(duckdb.connect(str(tmp_path / "w/feeds/v2/bi.duckdb"), read_only=True)) as con:
+        served = con.execute(f"select {', '.join(feed.sorted_by)} from {feed.name}").fetchall()
+
+    assert rows.num_rows == 150_000
+    assert served == sorted(served) == [tuple(row.values()) for row in rows.to_pylist()]
+
+
+def test_nor_has_a_change_of_any_other_resource() -> None:
+    feeds = build_star_feeds(load_packaged_contracts(), ())
+    changes = [feed for feed in feeds if feed.name.endswith("_change")]
+
+    assert len(changes) > 5
+    for feed in changes:
+        docs = {column.name: column.doc for column in feed.columns}
+        assert [name for name in ("old_value", "new_value") if "JSON" in docs[name]] == [], feed.name
+        assert feed.sql.count("case when change = 'changed' then ") == 2, feed.name
 
 
 def test_the_wide_row_knows_what_marts_and_page_know(published_star: Lake) -> None:

@@ -9,6 +9,7 @@
 -- inputs: image_builder_span_months by month    feeds: what the rows of a month derive from (feeds/parts.py)
 -- kept: resource, observed_at                     views, marts: all that they read of the last snapshots of days, which
                                                    is kept for later (catalog/compaction.py)
+-- order: image_builder_key, way                   feeds: by what the query sorts its own rows, instead of by the key
 -- newest_months: 2                                 the page: how many months it reads of facts
 -- severity: warn                                   checks: error or warn
 -- feeds: publish                                   checks of severity error: publish feeds nevertheless
@@ -40,7 +41,8 @@ _VALUES = re.compile(r"-- values (?P<name>\w+): (?P<sql>.+)")
 _CHART = re.compile(r"(?P<value>\w+) by (?P<labels>\w+(?:, \w+)*)")
 FEEDS_PUBLISH = "publish"
 _WORDS = (
-    "reads", "key", "history", "inputs", "kept", "newest_months", "severity", "feeds", "question", "replaces", "chart",
+    "reads", "key", "history", "inputs", "kept", "order", "newest_months", "severity", "feeds", "question", "replaces",
+    "chart",
 )  # fmt: skip
 
 
@@ -90,6 +92,8 @@ class SqlFile:
     chart: ChartColumns | None = None
     inputs: tuple[tuple[str, str | None], ...] = ()
     """What the rows of a month of a feed derive from: sources with their column of days, or None if of all rows."""
+    order: tuple[str, ...] = ()
+    """The columns by which a feed's query sorts its rows itself; empty if a publication sorts them by the key."""
     newest_months: int | None = None
     """How many months a query of the page reads of facts; None if it reads all."""
 
@@ -151,12 +155,11 @@ def _build_sql_file(
         raise ContractError(f'{file.name}: severity "{severity}" is none of {", ".join(SEVERITIES)}')
     if wrong := next((p for p in params if p.type not in PARAM_TYPES), None):
         raise ContractError(f'{file.name}: param {wrong.name}: "{wrong.type}" is none of {", ".join(PARAM_TYPES)}')
-    reads = tuple(name.strip() for name in words.get("reads", "").split(",") if name.strip())
+    reads, kept, order = (_split_names(words.get(word, "")) for word in ("reads", "kept", "order"))
     place = f"sql/{file.parent.name}/{file.name}"
     question, key, history, feeds = (words.get(name) for name in ("question", "key", "history", "feeds"))
     if feeds not in (None, FEEDS_PUBLISH):
         raise ContractError(f'{file.name}: feeds "{feeds}" is not {FEEDS_PUBLISH}')
-    kept = tuple(name.strip() for name in words.get("kept", "").split(",") if name.strip())
     if kept and (len(reads) != 1 or not reads[0].endswith("_history")):
         raise ContractError(f"{file.name}: kept: it must read one history, and nothing else")
     if (chart := words.get("chart")) and not _CHART.fullmatch(chart):
@@ -179,8 +182,13 @@ def _build_sql_file(
         words.get("replaces"),
         _parse_chart(chart) if chart else None,
         _parse_inputs(words.get("inputs", "")),
+        order,
         int(words["newest_months"]) if "newest_months" in words else None,
     )
+
+
+def _split_names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _parse_chart(text: str) -> ChartColumns:

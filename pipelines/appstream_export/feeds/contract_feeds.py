@@ -57,6 +57,8 @@ class Feed:
     """Sources with their column of days: a month's rows derive only from theirs of that month, or from all if None.
 
     The first one has rows of each month that the feed has. Empty if the feed's own rows say what has changed."""
+    sorted_by: tuple[str, ...] = ()
+    """The columns by which `sql` sorts its rows itself; empty if they are to be sorted by the key."""
     history_days: int | None = None
     """`[feeds] history_days`, if the feed is limited."""
 
@@ -67,8 +69,9 @@ class Feed:
 
     @property
     def order(self) -> str:
-        """ORDER BY the key; empty for changes, which are too wide to sort in little memory."""
-        return "" if self.history == _CHANGED_IN[1].name else f" order by {quote_identifier(self.key)}"
+        """ORDER BY the key; empty if the query sorts, and for changes, which are too wide to sort in little memory."""
+        is_wide = self.history == _CHANGED_IN[1].name
+        return "" if is_wide or self.sorted_by else f" order by {quote_identifier(self.key)}"
 
     @property
     def is_in_parts(self) -> bool:

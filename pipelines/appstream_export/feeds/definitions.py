@@ -103,6 +103,7 @@ def build_file_feed(file: SqlFile, items: Mapping[str, str]) -> Feed:
         file.reads,
         file.history,
         inputs=file.inputs,
+        sorted_by=file.order,
     )
 
 

@@ -46,7 +46,6 @@ DIMENSIONS: Mapping[str, str] = {
     "image_builder_life_key": DIM_LIFE,
 }
 """The dimension that each key leads to, in any feed of the export."""
-_SHARED_FILES = frozenset({FEED_STATUS, "image_builder_network"})  # of sql/feeds, published in both versions
 FEED_SCOPES = "feed_scopes"
 """The table that dimensions read, which a publication makes once: see `render_feed_scopes`."""
 _TAGS_TABLE = "resource_tags"
@@ -98,6 +97,11 @@ from known as k
 cross join unnest(from_json(k.tags, '[{{"tag_key": "VARCHAR", "tag_value": "VARCHAR"}}]')) as u (tag)
 group by k.image_builder_life_key
 """
+_CHANGED_VALUES: Mapping[str, Column] = {
+    name: Column(name, "VARCHAR", f"Value {when}, as text, null when absent; null for the whole item.")
+    for name, when in (("old_value", "before"), ("new_value", "after"))
+}
+"""Columns of changes in v2. Items are no text in a cell there: `image_builder_changes` of the warehouse has them."""
 _DAY = Column("day", "DATE", "Day of observed_at_utc, or of changed_in_snapshot_utc where that is null.")
 
 
@@ -136,7 +140,7 @@ def map_tag_columns(tags: Iterable[str]) -> dict[str, str]:
 
 def _list_feeds(contracts: Sequence[Contract]) -> Iterator[Feed]:
     """Yield the feeds of contracts, then those of files, which replace them, with their keys."""
-    shared = [file for file in list_sql_files(contracts, "feeds") if file.name in _SHARED_FILES]
+    shared = [file for file in list_sql_files(contracts, "feeds") if file.name == FEED_STATUS]
     files = [*shared, *list_sql_files(contracts, STAR_FOLDER)]
     replaced = {file.replaces for file in files}
     latest = {c.item_table.name: f"{c.item_name}{LATEST}" for c in contracts}
@@ -169,9 +173,10 @@ def _build_contract_star(contract: Contract) -> Iterator[Feed]:
         docs = (column.doc.replace(f"key of {COVERAGE}", f"key of {DIM_SCOPE}") for column in feed.columns)
         columns, query = tuple(map(_set_doc, feed.columns, docs)), feed.sql
         if feed.name == contract.changes_table.name:
-            columns = (*(column for column in columns if column.name not in STAMPS), _DAY)
+            columns = (*(_CHANGED_VALUES.get(c.name, c) for c in columns if c.name not in STAMPS), _DAY)
             day = "coalesce(observed_at_utc, changed_in_snapshot_utc)::date"
-            query = f"select q.* exclude ({', '.join(STAMPS)}), {day} as day from ({feed.sql}) as q"
+            values = ", ".join(f"case when change = 'changed' then {name} end as {name}" for name in _CHANGED_VALUES)
+            query = f"select q.* exclude ({', '.join(STAMPS)}) replace ({values}), {day} as day from ({feed.sql}) as q"
         yield replace(feed, name=names.get(feed.name, feed.name), columns=columns, sql=query)
 
 

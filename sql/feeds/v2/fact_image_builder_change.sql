@@ -13,14 +13,26 @@
 -- changed_in_snapshot_utc timestamp: When that snapshot was committed. UTC.
 -- change varchar: first_seen, created, changed, deleted or ended (its scope is no longer read).
 -- column_name varchar: Column that changed; null for the whole item.
--- old_value varchar: Value before, as text, null when absent; the whole item as JSON for deleted and ended.
--- new_value varchar: Value after, as text, null when absent; the whole item as JSON for first_seen and created.
+-- old_value varchar: Value before, as text, null when absent; null for the whole item, whose last known values are in
+--   dim_image_builder.
+-- new_value varchar: Value after, as text, null when absent; null for the whole item.
 -- observed_at_utc timestamp: When AWS gave the answer that proves the change; null if it never answered. UTC.
 -- previous_observed_at_utc timestamp: When AWS gave the answer before, null if none; the change happened between the
 --   two. UTC.
 with changes as (
     select
-        *,
+        account_id,
+        region,
+        name,
+        image_builder_key,
+        snapshot_id,
+        snapshot_at,
+        change,
+        column_name,
+        case when change = 'changed' then old_value end as old_value,
+        case when change = 'changed' then new_value end as new_value,
+        observed_at,
+        previous_observed_at,
         coalesce(observed_at, snapshot_at) as changed_at,
         -- The end of a life and the start of the next one may be found in the same answer.
         changed_at - (change in ('deleted', 'ended'))::int * interval 1 microsecond as lived_at

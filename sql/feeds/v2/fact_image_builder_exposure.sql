@@ -1,6 +1,7 @@
 -- fact_image_builder_exposure: One row per image builder of the newest snapshot and way in or out of its network.
 -- reads: exposure, image_builder_lives
 -- key: row_key
+-- order: image_builder_key, way
 -- row_key varchar: account_id, region, name, way separated by slashes.
 -- image_builder_life_key varchar: image_builder_key and life separated by a slash: key of dim_image_builder.
 -- image_builder_key varchar: account_id, region, name separated by slashes: key of image_builder_latest.
@@ -15,29 +16,38 @@
 -- is_exposure boolean: Whether the way counts in exposures of image_builder_latest: internet, imdsv1, agents and ipv6.
 -- is_stale boolean: The newest attempt to read this scope failed or was skipped: the row dates from observed_at_utc.
 -- observed_at_utc timestamp: When AWS returned the builder. UTC.
-with ways as (
+with builders as (
+    select
+        e.*,
+        l.image_builder_life_key
+    from exposure as e
+    left join image_builder_lives as l
+        on e.account_id = l.account_id and e.region = l.region and e.name = l.name and l.is_last_life
+    -- Sorted before there are six rows of each.
+    order by e.image_builder_key
+),
+
+ways as (
     select
         *,
-        unnest(['internet', 'imdsv1', 'agents', 'ipv6', 'public_endpoint', 'screenshots']) as way,
+        unnest(['agents', 'imdsv1', 'internet', 'ipv6', 'public_endpoint', 'screenshots']) as way,
         unnest([
-            reaches_internet, allows_imdsv1, allows_agents, has_ipv6, is_reached_publicly, uploads_screenshots
+            allows_agents, allows_imdsv1, reaches_internet, has_ipv6, is_reached_publicly, uploads_screenshots
         ]) as is_open
-    from exposure
+    from builders
 )
 
 select
-    concat_ws('/', w.image_builder_key, w.way) as row_key,
-    l.image_builder_life_key,
-    w.image_builder_key,
-    concat_ws('/', 'image_builders', w.account_id, w.region) as scope_key,
-    w.account_id,
-    w.region,
-    utc_day(w.observed_at) as day,
-    w.way,
-    w.is_open,
-    w.way in ('internet', 'imdsv1', 'agents', 'ipv6') as is_exposure,
-    w.is_stale,
-    utc(w.observed_at) as observed_at_utc
-from ways as w
-left join image_builder_lives as l
-    on w.account_id = l.account_id and w.region = l.region and w.name = l.name and l.is_last_life
+    concat_ws('/', image_builder_key, way) as row_key,
+    image_builder_life_key,
+    image_builder_key,
+    concat_ws('/', 'image_builders', account_id, region) as scope_key,
+    account_id,
+    region,
+    utc_day(observed_at) as day,
+    way,
+    is_open,
+    way in ('internet', 'imdsv1', 'agents', 'ipv6') as is_exposure,
+    is_stale,
+    utc(observed_at) as observed_at_utc
+from ways
