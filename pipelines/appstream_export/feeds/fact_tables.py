@@ -22,10 +22,12 @@ _KEPT_NAME = "bi_duckdb"
 def create_table(connection: FeedConnection, feed: Feed, query: str) -> str:
     """Create a feed's table from a query and return its SQL name; raises ContractError if its columns are wrong."""
     docs = {column.name: column.doc for column in feed.columns}
-    if feed.required:
+    declared = render_column_definitions(feed)
+    if declared:  # else its columns would be cast to those of the table
         check_columns(feed, connection.describe_columns(query))
-    table = connection.create_table(feed.name, query, feed.doc, docs, declared=render_column_definitions(feed))
-    check_columns(feed, connection.describe_columns(f"from {table}"))
+    table = connection.create_table(feed.name, query, feed.doc, docs, declared=declared)
+    if not declared:
+        check_columns(feed, connection.describe_columns(f"from {table}"))
     return table
 
 

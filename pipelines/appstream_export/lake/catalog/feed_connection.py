@@ -169,17 +169,16 @@ class FeedConnection:
         created = [f"create table {table} as {query}"]
         if declared:
             created = [f"create table {table} ({', '.join(declared)})", f"insert into {table} {query}"]
-        statements = [*created, f"comment on table {table} is {quote_literal(doc)}"]
-        statements += [
+        comments = [f"comment on table {table} is {quote_literal(doc)}"]
+        comments += [
             f"comment on column {table}.{quote_identifier(column)} is {quote_literal(text)}"
             for column, text in columns.items()
         ]
         # A transaction for each table: DuckDB holds all rows of a transaction in memory.
         self._execute_statement("begin")
         try:
-            for statement in statements:
+            for statement in (*created, ";".join(comments), "commit"):
                 self._execute_statement(statement)
-            self._execute_statement("commit")
         except BaseException:
             with suppress(StorageFailed):
                 self._execute_statement("rollback")
