@@ -17,6 +17,7 @@ from appstream_export.contracts import load_contracts
 from appstream_export.feeds import datapackage, publish_feeds
 from appstream_export.feeds.definitions import limit_history
 from appstream_export.feeds.generations import GenerationStore
+from appstream_export.feeds.parts import UNDATED, PartDays
 from appstream_export.feeds.star import build_star_feeds
 from appstream_export.feeds.verify import verify_feeds
 from appstream_export.lake.catalog import SharedConnection, open_feed_connection
@@ -54,15 +55,15 @@ def answers(**columns: Any) -> tuple[Any, ...]:
 
 
 def publish(lake: Lake, caplog: pytest.LogCaptureFixture, **settings: Any) -> dict[str, list[str]]:
-    """Publish and return the months that were written, by fact."""
+    """Publish and return the parts that were written, by fact."""
     caplog.clear()
     with caplog.at_level(logging.DEBUG, "appstream_export.feeds.publish"):
         publish_feeds(lake.store, lake.contracts, FeedsSettings(**settings))
     written = [record.args for record in caplog.records if record.msg.startswith("rows written")]
     assert verify_feeds(lake.store) == []
     found: dict[str, list[str]] = {}
-    for feed, _, month in written:
-        found.setdefault(feed, []).append(month)
+    for feed, _, days in written:
+        found.setdefault(feed, []).append(str(days))
     return found
 
 
@@ -85,6 +86,17 @@ def load(lake: Lake, name: str) -> list[Any]:
 
 def _drop_zone(value: Any) -> Any:
     return value.replace(tzinfo=None) if isinstance(value, datetime) else value
+
+
+def test_the_days_of_a_part_print_as_its_name_and_parse_back() -> None:
+    names = ["2026-02", "2026-02-01", "2026-02-25", "2026-12", "2026-12-25", "undated"]
+    parts = [PartDays.parse(name) for name in names]
+
+    assert [str(days) for days in parts] == names
+    assert [(days.first.day, days.last.day) for days in parts] == [
+        (1, 28), (1, 8), (25, 28), (1, 31), (25, 31), (31, 31),
+    ]  # fmt: skip
+    assert sorted(parts)[-1] == UNDATED
 
 
 def test_a_day_on_which_nothing_changed_writes_rows_of_its_own_month_alone(
@@ -304,7 +316,7 @@ def test_past_months_are_the_same_files_and_bi_duckdb_begins_with_them(
     first, *_, before, newest = generations.list_generations()
     parts = [datapackage.parse_parts(generations.load_package(name), "")[DAYS] for name in (first, before, newest)]
 
-    assert [[part.month for part in some] for some in parts] == [["2026-01-01"], *2 * [["2026-01", "2026-02-01"]]]
+    assert [[str(part.days) for part in some] for some in parts] == [["2026-01-01"], *2 * [["2026-01", "2026-02-01"]]]
     assert [before.file.sha256 == after.file.sha256 for before, after in zip(*parts[1:], strict=True)] == [True, False]
     assert list_kept(lake) == kept
     assert len(kept) == 1

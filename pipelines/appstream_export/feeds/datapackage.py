@@ -12,7 +12,7 @@ from appstream_export.contracts import Column
 from appstream_export.feeds.contract_feeds import Feed
 from appstream_export.feeds.definitions import STAMPS, resolve_column_type
 from appstream_export.feeds.generations import V1
-from appstream_export.feeds.parts import FactPart
+from appstream_export.feeds.parts import FactPart, PartDays
 from appstream_export.lake.catalog import FeedConnection
 from appstream_export.lake.snapshots import FileEntry
 
@@ -88,9 +88,9 @@ def _build_parquet_resources(
         yield _build_resource(feed, "parquet", files[f"{feed.name}.parquet"])
         return
     for part in parts[feed.name]:
-        described = {"part_of": feed.name, "part": part.month, "part_by": feed.history}
+        described = {"part_of": feed.name, "part": str(part.days), "part_by": feed.history}
         resource = _build_resource(feed, "parquet", part.file) | described | {"derived_from": part.derived_from}
-        yield resource | {"name": f"{feed.name}.{part.month}"}
+        yield resource | {"name": f"{feed.name}.{part.days}"}
 
 
 def _list_other_files(files: Mapping[str, FileEntry]) -> list[dict[str, Any]]:
@@ -158,7 +158,7 @@ def parse_parts(package: Mapping[str, Any], folder: str) -> dict[str, list[FactP
     for part in (resource for resource in list_parquet_resources(package) if "part_of" in resource):
         path = f"{folder}{part['path']}"
         file = FileEntry(path=path, rows=part["rows"], bytes=part["size_bytes"], sha256=part["sha256"])
-        found.setdefault(part["part_of"], []).append(FactPart(part["part"], part["derived_from"], file))
+        found.setdefault(part["part_of"], []).append(FactPart(PartDays.parse(part["part"]), part["derived_from"], file))
     return found
 
 

@@ -1,8 +1,8 @@
-"""Tables of facts in `bi.duckdb`: those of past months are copied from a file that is kept, and never changed.
+"""Tables of facts in `bi.duckdb`: their past parts are copied from a file that is kept, and never changed.
 
-The kept file has one table for each fact, with the rows of all months before the snapshot's, and no row was ever
-updated in it or deleted from it. So `bi.duckdb` begins as its copy, and the rows of the newest month are added: no
-block of it holds an earlier value. If any of its months has changed, the file is made again from the parts.
+The kept file has one table for each fact, with the rows of all parts before the snapshot's, and no row was ever
+updated in it or deleted from it. So `bi.duckdb` begins as its copy, and the rows of the newest part are added: no
+block of it holds an earlier value. If any of its parts has changed, the file is made again.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,14 @@ from pathlib import Path
 from appstream_export.feeds.contract_feeds import Feed
 from appstream_export.feeds.definitions import check_columns
 from appstream_export.feeds.generations import GenerationStore
-from appstream_export.feeds.parts import FactPlan, get_part_month, read_part, render_part_query
+from appstream_export.feeds.parts import (
+    FactPlan,
+    PartDays,
+    find_cut_part,
+    find_part_days,
+    read_part,
+    render_part_query,
+)
 from appstream_export.feeds.relations import render_column_definitions
 from appstream_export.lake.catalog import FeedConnection, get_feed_table_name
 
@@ -32,43 +39,42 @@ def create_table(connection: FeedConnection, feed: Feed, query: str) -> str:
 
 
 def fill_fact(connection: FeedConnection, generations: GenerationStore, plan: FactPlan) -> str:
-    """Add the rows of all months that the fact's table lacks, create it if there is none, and return its SQL name."""
-    return _add_months(connection, generations, plan, sorted(plan.keys))
+    """Add the rows of all parts that the fact's table lacks, create it if there is none, and return its SQL name."""
+    return _add_parts(connection, generations, plan, sorted(plan.keys))
 
 
 def write_past(connection: FeedConnection, generations: GenerationStore, plans: Sequence[FactPlan], file: Path) -> None:
-    """Write a DuckDB file with the facts of past months, if parts are kept and there are such months."""
+    """Write a DuckDB file with the past parts of facts, if files are kept and there are such parts."""
     kept, newest = connection.kept_parts, connection.as_of.strftime("%Y-%m")
-    past = [_list_past_months(connection, plan) for plan in plans]
+    past = [_list_past_parts(connection, plan) for plan in plans]
     if kept is None or not any(past):
         return remove_kept_past(connection)
     key = _compute_key(connection, plans, past)
     if not kept.fetch_file(_KEPT_NAME, newest, key, file):
         with connection.attach_output_file(str(file)):
-            for plan, months in zip(plans, past, strict=True):
-                _add_months(connection, generations, plan, months)
+            for plan, parts in zip(plans, past, strict=True):
+                _add_parts(connection, generations, plan, parts)
         kept.write_file(_KEPT_NAME, newest, key, file)
-    for plan, months in zip(plans, past, strict=True):
-        plan.months_in_table = frozenset(months)
+    for plan, parts in zip(plans, past, strict=True):
+        plan.days_in_table = frozenset(parts)
 
 
 def remove_kept_past(connection: FeedConnection) -> None:
-    """Remove the kept files with the facts of past months: no publication reads them any more."""
+    """Remove the kept files with the past parts of facts: no publication reads them any more."""
     if kept := connection.kept_parts:
         kept.remove_files(_KEPT_NAME)
 
 
-def _list_past_months(connection: FeedConnection, plan: FactPlan) -> list[str]:
-    """Return the months before the newest, without the first of a limited history, which is cut each day."""
-    as_of, limit = connection.as_of, plan.feed.find_first_day(connection.as_of)
-    first = get_part_month(plan.feed, limit, as_of) if limit else ""
-    newest = get_part_month(plan.feed, as_of.date(), as_of)
-    return sorted(month for month in plan.keys if first < month < newest)
+def _list_past_parts(connection: FeedConnection, plan: FactPlan) -> list[PartDays]:
+    """Return the parts before the newest, without the first of a limited history, which is cut each day."""
+    cut, as_of = find_cut_part(connection, plan.feed), connection.as_of
+    newest = find_part_days(plan.feed, as_of.date(), as_of)
+    return sorted(days for days in plan.keys if days < newest and (cut is None or cut < days))
 
 
-def _compute_key(connection: FeedConnection, plans: Sequence[FactPlan], past: Sequence[Sequence[str]]) -> str:
+def _compute_key(connection: FeedConnection, plans: Sequence[FactPlan], past: Sequence[Sequence[PartDays]]) -> str:
     lines = [connection.engine_version]
-    for plan, months in zip(plans, past, strict=True):
+    for plan, parts in zip(plans, past, strict=True):
         feed = plan.feed
         docs = [column.doc for column in feed.columns]
         lines += [
@@ -76,17 +82,19 @@ def _compute_key(connection: FeedConnection, plans: Sequence[FactPlan], past: Se
             feed.doc,
             *render_column_definitions(feed),
             *docs,
-            *(f"{month} {plan.keys[month]}" for month in months),
+            *(f"{days} {plan.keys[days]}" for days in parts),
         ]
     return sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _add_months(connection: FeedConnection, generations: GenerationStore, plan: FactPlan, months: Sequence[str]) -> str:
-    """Add the rows of those months that the table lacks, the oldest first."""
-    feed, table, present = plan.feed, get_feed_table_name(plan.feed.name), plan.months_in_table
-    missing = [month for month in plan.missing if month in months and month not in (present or ())]
+def _add_parts(
+    connection: FeedConnection, generations: GenerationStore, plan: FactPlan, parts: Sequence[PartDays]
+) -> str:
+    """Add the rows of those parts that the table lacks, the oldest first."""
+    feed, table, present = plan.feed, get_feed_table_name(plan.feed.name), plan.days_in_table
+    missing = [days for days in plan.missing if days in parts and days not in (present or ())]
     query = f"{render_part_query(connection, feed, missing)}{feed.order}"
-    reused = [part for part in plan.reused if part.month in months and part.month not in (present or ())]
+    reused = [part for part in plan.reused if part.days in parts and part.days not in (present or ())]
     if present is None:
         create_table(connection, feed, f"from ({query}) limit 0" if reused else query)
     for part in reused:

@@ -57,7 +57,7 @@ from appstream_export.feeds.parts import (
     compute_part_keys,
     copy_part,
     plan_fact,
-    render_month_condition,
+    render_days_condition,
 )
 from appstream_export.feeds.relations import check_foreign_keys
 from appstream_export.feeds.star import FEED_SCOPES, build_version_feeds, render_feed_scopes
@@ -416,14 +416,14 @@ def _write_fact(
     """Fill the table of a feed in parts and write the generation's files of it; return the table's SQL name."""
     feed, table = plan.feed, fill_fact(connection, generations, plan)
     parts = [copy_part(generations, feed, part, generation) for part in plan.reused]
-    for month in plan.missing:
-        rows = f"from {table} where {render_month_condition(feed, [month])}"
-        path = generations.get_file_path(generation, build_part_name(feed.name, month))
+    for days in plan.missing:
+        rows = f"from {table} where {render_days_condition(feed, [days])}"
+        path = generations.get_file_path(generation, build_part_name(feed.name, days))
         file = _write_parquet(connection, generations, feed, rows, path)
-        parts.append(FactPart(month, plan.keys[month], file))
-        _log.debug("rows written of %s: %d of %s", feed.name, file.rows, month)
-    _check_key(connection, feed, table, where=render_month_condition(feed, plan.missing))
-    publication.parts[feed.name] = sorted(parts, key=lambda part: part.month)
+        parts.append(FactPart(days, plan.keys[days], file))
+        _log.debug("rows written of %s: %d of %s", feed.name, file.rows, days)
+    _check_key(connection, feed, table, where=render_days_condition(feed, plan.missing))
+    publication.parts[feed.name] = sorted(parts, key=lambda part: part.days)
     return table
 
 
@@ -434,19 +434,20 @@ def _plan_facts(
     plans = {}
     for feed in (feed for feed in publication.feeds if feed.is_in_parts):
         before = publication.served_parts.get(feed.name, ())
-        keys = {part.month: part.derived_from for part in before}
+        keys = {part.days: part.derived_from for part in before}
         if not publication.is_republished:
             keys = compute_part_keys(connection, feed)
         plan = plan_fact(generations, feed, before, keys)
         if plan.missing and publication.is_republished:
-            raise StorageFailed(f"{generations.place}: {feed.name}: {', '.join(plan.missing)} is missing or damaged")
+            damaged = ", ".join(map(str, plan.missing))
+            raise StorageFailed(f"{generations.place}: {feed.name}: {damaged} is missing or damaged")
         plans[feed.name] = plan
     return plans
 
 
 def _load_served_parts(generations: GenerationStore, erased_seq: int) -> dict[str, list[FactPart]]:
     """Return the parts of facts that are served, by feed; none if they may contain erased rows or are damaged."""
-    with suppress(StorageFailed, ConfigurationError, KeyError, TypeError):
+    with suppress(StorageFailed, ConfigurationError, KeyError, TypeError, ValueError):
         current = generations.load_current()
         if current is not None and current.seq >= erased_seq:
             folder = generations.get_file_path(current.name, "")
