@@ -106,6 +106,23 @@ latest = now.with_columns(
 rate = latest.select(pl.when("is_running").then(pl.col("usd") * 24).otherwise(0.0) + pl.col("disk")).to_series()
 subnets = read(newest, "image_builder_subnets")
 without = now.join(subnets, left_on=KEY, right_on=["account_id", "region", "image_builder_name"], how="anti").height
+
+
+def count_items(table: str, *conditions: pl.Expr) -> int:
+    """Count the image builders that a list of the newest snapshot has rows of."""
+    found = read(newest, table).filter(*conditions)
+    return found.select("account_id", "region", "image_builder_name").unique().height
+
+
+# Ways in and out that are open, or of which nothing is reported; who has no endpoint of its own is reached publicly.
+reported = [now["enable_default_internet_access"], ~now["disable_imdsv1"], now["agent_screenshots_upload_enabled"]]
+ways = (
+    sum(way.fill_null(True).sum() for way in reported)
+    + count_items("image_builder_agent_settings", pl.col("permission") == "ENABLED")
+    + count_items("image_builder_ipv6_addresses")
+    + now.height
+    - count_items("image_builder_endpoints")
+)
 open_now = now["enable_default_internet_access"].sum() + (~now["disable_imdsv1"]).sum()
 
 lists = {
@@ -137,9 +154,9 @@ star = lists | {
     "fact_image_builder_change": [changes],
     "fact_image_builder_day": [days.height, *hours_and_usd],
     "fact_image_builder_error": [read(newest, "image_builder_errors").height],
-    "fact_image_builder_exposure": [6 * now.height, open_now],
+    "fact_image_builder_exposure": [ways, open_now],
     "fact_image_builder_state_span": [spans.height, spans["hours"].sum()],
-    "feed_status": [20],
+    "feed_status": [19],
     "image_builder_latest": [now.height, open_now, rate.sum(), latest["is_running"].sum()],
 }
 print(json.dumps({"v1": flat, "v2": star}))

@@ -1,4 +1,5 @@
--- fact_image_builder_exposure: One row per image builder of the newest snapshot and way in or out of its network.
+-- fact_image_builder_exposure: One row per image builder of the newest snapshot and way in or out of its network that is
+--   open, or of which AWS does not report whether it is. image_builder_latest has a column for each way, also closed ones.
 -- reads: exposure, image_builder_lives
 -- key: row_key
 -- order: image_builder_key, way
@@ -12,7 +13,7 @@
 -- way varchar: internet (default internet access), imdsv1 (version 1 of the instance metadata service answers), agents
 --   (AI agents may do something on it), ipv6 (its network interface has an IPv6 address), public_endpoint
 --   (administrators reach it without an interface VPC endpoint) or screenshots (those of AI agents are uploaded).
--- is_open boolean: Whether the way is open; null where AWS does not report it.
+-- is_open boolean: True; null where AWS does not report whether the way is open.
 -- is_exposure boolean: Whether the way counts in exposures of image_builder_latest: internet, imdsv1, agents and ipv6.
 -- is_stale boolean: The newest attempt to read this scope failed or was skipped: the row dates from observed_at_utc.
 -- observed_at_utc timestamp: When AWS returned the builder. UTC.
@@ -51,3 +52,4 @@ select
     is_stale,
     utc(observed_at) as observed_at_utc
 from ways
+where coalesce(is_open, true)
