@@ -1,5 +1,6 @@
 """`feeds` as a shell sees it, on the demo's warehouse."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -52,15 +53,21 @@ def test_labels_of_the_settings_stay_columns_however_the_warehouse_is_named(
 
 
 def test_a_column_that_a_dashboard_would_miss_ends_with_1(warehouse: Path, told: Told) -> None:
-    package = warehouse / "feeds" / "v1" / "latest" / "datapackage.json"
+    star = warehouse / "feeds" / "v2"
+    package = star / json.loads((star / "current.json").read_text())["datapackage"]
     other = warehouse / "other"
     other.mkdir()
     (other / "datapackage.json").write_text(package.read_text().replace('"name": "state_change_', '"name": "was_'))
     code, out, err = told("feeds", "diff", str(other), "--warehouse", str(warehouse))
 
     assert (code, err) == (1, "")
-    assert "breaks  image_builders: column was_reason_code VARCHAR is gone; renamed to state_change_reason_code?" in out
-    assert "adds  image_builders: column state_change_reason_code VARCHAR" in out
+    assert out.splitlines() == [
+        f"breaks  v2/image_builder_latest: column was_{name} VARCHAR is gone; renamed to state_change_{name}?"
+        for name in ("reason_code", "reason_message")
+    ] + [
+        f"adds  v2/image_builder_latest: column state_change_{name} VARCHAR"
+        for name in ("reason_code", "reason_message")
+    ]
 
 
 def test_without_feeds_the_way_to_them_is_named_and_the_exit_code_is_2(warehouse: Path, told: Told) -> None:

@@ -114,9 +114,14 @@ def load_coverage_summary(connection: FeedConnection) -> dict[str, Any]:
     }
 
 
+def get_feeds_version(package: Mapping[str, Any]) -> str:
+    """Return the version of the feeds that a package describes."""
+    return package.get("feeds_version", V1)
+
+
 def parse_feeds(package: Mapping[str, Any]) -> Iterator[Feed]:
     """Yield the feeds that a package describes; their query is empty."""
-    has_zone = package.get("feeds_version", V1) != V1
+    has_zone = get_feeds_version(package) != V1
     resources = {get_feed_name(resource): resource for resource in list_parquet_resources(package)}
     for name, resource in resources.items():
         columns = tuple(

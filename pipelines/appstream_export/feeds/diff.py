@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -49,7 +50,7 @@ def diff_feeds(
     v1, v2 = (GenerationStore(store, file_mode=int(settings.file_mode, 8), version=version) for version in VERSIONS)
     with translate_storage_errors(store):
         # A folder holds one version, a warehouse of an earlier version has no v2 yet, and settings may leave out v1.
-        has_v1, has_star = (all(n == NEXT or _has_generation(v, n) for n in (old, new)) for v in (v1, v2))
+        has_v1, has_star = (all(_has_generation(v, name) for name in (old, new)) for v in (v1, v2))
         found = list[Difference]()
         if has_v1 or not has_star:
             before, after = (_load_feeds(v1, contracts, settings, name) for name in (old, new))
@@ -61,7 +62,15 @@ def diff_feeds(
 
 
 def _has_generation(generations: GenerationStore, name: str) -> bool:
+    if name == NEXT:
+        return True
+    if _is_folder(name):
+        return datapackage.get_feeds_version(_load_package(Path(name))) == generations.version
     return generations.has_current() if name == CURRENT else name in generations.list_generations()
+
+
+def _is_folder(name: str) -> bool:
+    return "/" in name or name == "."
 
 
 def list_differences(old: Mapping[str, Feed], new: Mapping[str, Feed]) -> Iterator[Difference]:
@@ -120,17 +129,23 @@ def _load_feeds(
 ) -> dict[str, Feed]:
     if name == NEXT:
         return {feed.name: feed for feed in build_version_feeds(generations.version, contracts, settings)}
-    if "/" in name or name == ".":
-        return _load_feeds_from_folder(Path(name))
+    if _is_folder(name):
+        return _parse_folder_feeds(Path(name))
     if name == CURRENT:
         name = generations.require_current().name
     return {feed.name: feed for feed in datapackage.parse_feeds(generations.load_package(name))}
 
 
-def _load_feeds_from_folder(folder: Path) -> dict[str, Feed]:
+def _load_package(folder: Path) -> dict[str, Any]:
     file = folder if folder.name == PACKAGE else folder / PACKAGE
     try:
-        package = msgspec.json.decode(file.read_bytes(), type=dict)
-        return {feed.name: feed for feed in datapackage.parse_feeds(package)}
-    except (OSError, msgspec.DecodeError, KeyError, TypeError) as error:
+        return msgspec.json.decode(file.read_bytes(), type=dict)
+    except (OSError, msgspec.DecodeError) as error:
         raise ConfigurationError(f"{file}: cannot be read as a data package of feeds: {error}") from error
+
+
+def _parse_folder_feeds(folder: Path) -> dict[str, Feed]:
+    try:
+        return {feed.name: feed for feed in datapackage.parse_feeds(_load_package(folder))}
+    except (KeyError, TypeError) as error:
+        raise ConfigurationError(f"{folder}: cannot be read as a data package of feeds: {error}") from error
