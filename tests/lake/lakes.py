@@ -188,6 +188,8 @@ class Lake:
     def release(self, contracts: list[Contract]) -> None:
         """Go on with other contracts, as another version of the program or of its settings would."""
         self.contracts, self.is_quick = contracts, False
+        if self.store.exists(paths.CATALOG_FILE):
+            self.publish()
         self.reopen()
 
     def publish(self) -> Path:
