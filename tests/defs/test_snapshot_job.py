@@ -287,7 +287,7 @@ def test_a_stop_ends_the_run_after_a_commit_in_progress_with_its_tables_and_befo
         made = materialized(result)
         run = instance.get_run_by_id(result.run_id)
 
-    assert len(stops) == 1
+    assert len(stopped) == 1
     assert run is not None
     assert run.status is dg.DagsterRunStatus.CANCELED
     if moment == "commit":

@@ -340,7 +340,7 @@ def live_randomly(
 
 def draw_contracts(chance: random.Random) -> list[Contract]:
     """Return the contracts of some release: image builders with a column more or of another type, another resource."""
-    mood = [Column("mood", kind, "", "Mood") for kind in chance.choice(((), ("string",), ("integer",)))]
+    mood = [Column("mood", kind, "How it feels.", "Mood") for kind in chance.choice(((), ("string",), ("integer",)))]
     others = [c for c in load_packaged_contracts() if c.name == OTHER]
     return [widen(contract, *mood) for contract in [*load_contracts(), *chance.choice(([], others, others))]]
 
