@@ -1,6 +1,7 @@
 """A warehouse under test, fed with answers as the sweep would feed it. Keyword-only, and absent unless named."""
 
 import itertools
+import json
 import random
 import shutil
 import tempfile
@@ -19,6 +20,8 @@ from appstream_export.contracts import (
     Column,
     Contract,
     arrow_schema,
+    decode_contract,
+    encode_contract,
     load_contracts,
     load_operational_tables,
     load_packaged_contracts,
@@ -332,17 +335,28 @@ def live_randomly(
     for _ in range(steps):
         hour += chance.choice(gaps)
         try:
-            chance.choices((commit, expire, erase, release), (8, 1, 1, 1))[0]()
+            chance.choices((commit, expire, erase, release), (8, 1, 1, 3))[0]()
         except ExportError:  # nothing to erase, or nothing committed
             continue
         yield hour
 
 
 def draw_contracts(chance: random.Random) -> list[Contract]:
-    """Return the contracts of some release: image builders with a column more or of another type, another resource."""
+    """Return the contracts of some release: image builders with a column more or of another type, another resource.
+
+    The other resource may have a longer key, and so its change log one column more.
+    """
     mood = [Column("mood", kind, "How it feels.", "Mood") for kind in chance.choice(((), ("string",), ("integer",)))]
     others = [c for c in load_packaged_contracts() if c.name == OTHER]
-    return [widen(contract, *mood) for contract in [*load_contracts(), *chance.choice(([], others, others))]]
+    others = chance.choice(([], others, [lengthen_key(contract, "platform") for contract in others]))
+    return [widen(contract, *mood) for contract in [*load_contracts(), *others]]
+
+
+def lengthen_key(contract: Contract, column: str) -> Contract:
+    """The contract with one more column in the items' key."""
+    raw = json.loads(encode_contract(contract))
+    raw[contract.item_table.name]["key"] = [*contract.item_key, column]
+    return decode_contract(contract.name, json.dumps(raw).encode())
 
 
 def widen(contract: Contract, *columns: Column) -> Contract:
@@ -360,7 +374,7 @@ def _draw_answers(lake: Lake, chance: random.Random, hour: float) -> Iterator[An
         mood = next((moods[column.type] for column in contract.item_table.columns if column.name == "mood"), None)
         types = _TYPES[: chance.choice((1, 1, 2))]
         made = [
-            builder(name, state=chance.choice(_STATES), instance_type=chance.choice(types), mood=mood)
+            builder(name, state=chance.choice(_STATES), instance_type=chance.choice(types), mood=mood, platform="X")
             for name in "abc"
             if chance.random() < 0.7
         ]
