@@ -8,6 +8,27 @@ from appstream_export.status import Status
 
 SCOPE = Scope("111122223333", "eu-west-1")
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+FAILURES = {
+    "throttle": "throttled",
+    "request_limit": "throttled",
+    "deny": "denied",
+    "deny_scp": "denied",
+    "no_role": "denied",
+    "expired": "expired",
+    "error500": "error",
+    "reset": "network",
+    "truncated": "malformed",
+    "short_body": "malformed",
+    "html": "malformed",
+    "empty_body": "malformed",
+    "missing_key": "malformed",
+    "null_list": "malformed",
+    "repeated_token": "malformed",
+    "token_cycle": "malformed",
+    "endless_empty": "malformed",
+    "foreign_arn": "mismatched",
+}
+"""The status that a scope has after each fault of the emulator that makes it fail."""
 
 
 def image_builder(

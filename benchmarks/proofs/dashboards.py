@@ -1,4 +1,4 @@
-"""A real Superset imports the bundle of `dashboard superset`, draws every chart, and drills to one builder.
+"""A real Superset imports the bundle of `dashboard superset`, draws every chart, filters, and drills to one builder.
 
 Superset runs with its own pins, in an environment of its own, on 127.0.0.1. Screenshots of its pages stay in the folder
 `.benchmarks/dashboards`, to be looked at.
@@ -35,7 +35,7 @@ QUICK = Size(accounts=2, builders=2, snapshots=2)
 
 
 def prove(size: Size, folder: Path) -> Findings:
-    """Check that Superset imports the bundle, that each chart has data, and that a click shows one builder alone."""
+    """Check that Superset imports the bundle, that each chart has data, and that a filter and a click restrict it."""
     found = Findings("Dashboards: Superset imports and draws the bundle")
     warehouse = str(write_dashboard_warehouse(folder / "warehouse", size))
     bundle, config = folder / "superset.zip", folder / "appstream-export.toml"
@@ -46,8 +46,9 @@ def prove(size: Size, folder: Path) -> Findings:
     _prepare_superset(bundle, environ)
     words = _command("run", "-h", "127.0.0.1", "-p", "{port}", "--with-threads")
     with serve_program(words, "/health", environ) as url:
-        drawn, drilled = _look_at_dashboard(url)
+        drawn, filtered, drilled = _look_at_dashboard(url)
     rows = [found.judge(name, [drawn.get(name, "not drawn")], "no error", drawn.get(name) == "ok") for name in charts]
+    rows.append(found.judge("filter by an account", [filtered], "1: one account pays", filtered == 1))
     rows.append(found.judge("drill to a builder", [drilled], "1: states of one builder alone", drilled == 1))
     found.table(["chart", "answer", "wanted", ""], rows)
     found.figures["charts"] = len(charts)
@@ -76,11 +77,15 @@ def _command(*words: str) -> list[str]:
     return [*isolated, "superset", *words]
 
 
-def _look_at_dashboard(url: str) -> tuple[dict[str, str], int]:
-    """Open each page; return what each chart answered, and of how many builders a click on one left states."""
+def _look_at_dashboard(url: str) -> tuple[dict[str, str], int, int]:
+    """Open each page; return what each chart answered.
+
+    Also return how many accounts pay after a filter by one of them, and of how many builders a click on one left
+    states.
+    """
     SHOTS.mkdir(parents=True, exist_ok=True)
     answers: dict[int, str] = {}
-    builders: dict[int, set[str]] = {}
+    found: dict[int, list[dict[str, Any]]] = {}
 
     def note(response: Response) -> None:
         if "/api/v1/chart/data" not in response.url or response.request.method != "POST":
@@ -95,8 +100,7 @@ def _look_at_dashboard(url: str) -> tuple[dict[str, str], int]:
             return
         problem = next((result.get("error") for result in results if result.get("error")), None)
         answers[chart] = "ok" if response.ok and not problem else f"{response.status} {problem}"
-        rows = [row for result in results for row in result.get("data") or ()]
-        builders[chart] = {row["image_builder_key"] for row in rows if "image_builder_key" in row}
+        found[chart] = [row for result in results for row in result.get("data") or ()]
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
@@ -118,8 +122,17 @@ def _look_at_dashboard(url: str) -> tuple[dict[str, str], int]:
             _click_builder(page)
         _wait_until_drawn(page)
         page.screenshot(path=SHOTS / "superset-builder.png")
+        drilled = len({row["image_builder_key"] for row in found.get(states, ())})
+        page.reload()
+        _open_tab(page, "Cost")
+        payers = next(chart for chart, name in names.items() if name == "Who pays")
+        with page.expect_response(lambda response: f'"slice_id":{payers}' in _decode_url(response.url)):
+            _filter_first_account(page)
+        _wait_until_drawn(page)
+        page.screenshot(path=SHOTS / "superset-filter.png")
         browser.close()
-    return {names[chart]: answer for chart, answer in answers.items() if chart in names}, len(builders.get(states, ()))
+    drawn = {names[chart]: answer for chart, answer in answers.items() if chart in names}
+    return drawn, len(found.get(payers, ())), drilled
 
 
 def _open_tab(page: Page, title: str) -> None:
@@ -155,3 +168,11 @@ def _read_names(page: Page, url: str) -> dict[int, str]:
 def _click_builder(page: Page) -> None:
     """Click the key of the first builder, whose cells are in the last column of the first table."""
     page.locator("table:visible tbody tr").first.locator("td").last.click()
+
+
+def _filter_first_account(page: Page) -> None:
+    """Choose the first account of the first filter, and apply it."""
+    page.locator("[data-test=form-item-value] .ant-select").first.click()
+    page.locator(".ant-select-item-option").first.click()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Apply filters").click()

@@ -1,6 +1,7 @@
 -- image_builder_life_days: One row per life of an image builder and day (UTC), from the first answer that showed it to
 --   its deletion or to the newest snapshot. Hours and costs are lower bounds, like those of image_builder_state_spans.
 -- reads: image_builder_span_months, accounts, prices
+-- also: image_builder as app_block_builder
 -- account_id varchar: AWS account, 12 digits.
 -- account_name varchar: Name of the account; null when it has none, or is gone.
 -- region varchar: AWS region.

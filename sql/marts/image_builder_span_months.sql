@@ -2,6 +2,7 @@
 --   days of that month derive from. The newest snapshot's month is in parts that begin on days 1, 9, 17 and 25. Times
 --   after the month or part are its end, so that rows of past ones rarely change.
 -- reads: image_builder_state_spans, snapshots
+-- also: image_builder as app_block_builder
 -- month date: First day of the month or part.
 -- month_end timestamptz: End of the month or part: the first moment after it.
 -- account_id varchar: AWS account, 12 digits.

@@ -1,6 +1,7 @@
 -- image_builder_state_spans: One row per period that an image builder spent in one state, from the first answer that
 --   showed the state to the last. A stop and a start between two answers are invisible.
 -- reads: image_builder_changes_history, image_builders, accounts, scope_runs
+-- also: image_builder as app_block_builder without root_volume_size_gb
 -- account_id varchar: AWS account, 12 digits.
 -- account_name varchar: Name of the account; null when it has none, or is gone.
 -- region varchar: AWS region.

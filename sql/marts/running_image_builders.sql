@@ -2,6 +2,7 @@
 --   Hours and cost are lower bounds: it started before the first answer that showed it, and may have run on since the
 --   last.
 -- reads: image_builder_state_spans, prices
+-- also: image_builder as app_block_builder
 -- key: image_builder_key
 -- account_id varchar: AWS account, 12 digits.
 -- account_name varchar: Name of the account; null when neither settings nor organization have one.

@@ -13,6 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from appstream_export.cli import output
+from appstream_export.cli.options import FORMATS
+from appstream_export.cli.result_rows import ListedRows
+from appstream_export.lake.catalog import QueryRows
 
 HOSTILE = "a\x1b[31mred\x1b[0m\x1b]0;title\x07 b\u202ec\nd|<b>`x`"
 AT = datetime(2026, 1, 31, 12, 0, 0, 123456, UTC)
@@ -92,13 +95,28 @@ def test_a_column_name_that_repeats_loses_no_value(printed: Printed) -> None:
     assert json.loads(printed(table, "json")) == [{"n": 1, "n_1": 2, "n_1_1": 3}]
 
 
-def test_no_rows_are_an_empty_array_and_a_header(printed: Printed) -> None:
-    empty = pa.table({"name": pa.array([], pa.string())})
+@pytest.mark.parametrize(
+    "empty",
+    [
+        pa.table({"name": pa.array([], pa.string()), "n": pa.array([], pa.int64())}),
+        QueryRows(["name", "n"], ["VARCHAR", "BIGINT"], []),
+        ListedRows(["name", "n"], []),
+    ],
+    ids=["Arrow", "query", "list"],
+)
+def test_no_rows_keep_their_columns_in_each_format(empty: Any, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    def write(kind: str) -> bytes:
+        output.write_result(empty, kind)
+        return capfdbinary.readouterr().out
 
-    assert printed(empty, "json") == "[]\n"
-    assert printed(empty, "ndjson") == ""
-    assert printed(empty, "csv") == "name\r\n"
-    assert printed(empty, "table") == "name\n----\n(0 rows)\n"
+    assert {kind: write(kind).decode() for kind in FORMATS if kind != "parquet"} == {
+        "table": "name  n\n----  -\n(0 rows)\n",
+        "json": "[]\n",
+        "ndjson": "",
+        "csv": "name,n\r\n",
+        "md": "| name | n |\n| --- | --- |\n",
+    }
+    assert pq.read_table(io.BytesIO(write("parquet"))).schema.names == ["name", "n"]
 
 
 def test_prose_wraps_and_what_does_not_fit_stands_in_blocks(printed: Printed, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,12 +148,12 @@ def test_many_rows_come_whole(printed: Printed) -> None:
 
 
 def test_parquet_has_texts_where_a_list_has_no_value_at_any_depth(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    rows = [{"a": None, "b": [], "c": [{"d": "x", "e": None, "f": {"g": [None]}}], "n": [[1]]}]
-    output.write_result(rows, "parquet")
+    row = {"a": None, "b": [], "c": [{"d": "x", "e": None, "f": {"g": [None]}}], "n": [[1]]}
+    output.write_result(ListedRows([*row], [[*row.values()]]), "parquet")
     table = pq.read_table(io.BytesIO(capfdbinary.readouterr().out))
 
     nested = pa.struct([("d", pa.string()), ("e", pa.string()), ("f", pa.struct([("g", pa.list_(pa.string()))]))])
     assert table.schema.field("a").type == pa.string()
     assert table.schema.field("b").type == pa.list_(pa.string())
     assert table.schema.field("c").type == pa.list_(nested)
-    assert table.to_pylist() == rows
+    assert table.to_pylist() == [row]

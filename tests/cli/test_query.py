@@ -1,13 +1,17 @@
 """`query` as its users meet it: the list, an answer in each format, its SQL, and what it refuses."""
 
+import io
 import json
 import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
+from appstream_export.cli.main import main
+from appstream_export.cli.options import FORMATS
 from appstream_export.contracts import load_packaged_contracts
 from appstream_export.lake.catalog.named_queries import load_named_queries
 from tests.lake.lakes import A, Lake, builder, ok
@@ -43,6 +47,26 @@ def test_a_warehouse_can_be_asked_what_its_own_resources_allow(told: Told, tmp_p
     code, out, err = told("query", "untagged", "--format", "csv", "--warehouse", str(lake.store.root))
 
     assert (code, out.partition(",")[0], err) == (0, "account", "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FORMATS)
+def test_an_answer_without_rows_keeps_its_columns(
+    kind: str, capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path
+) -> None:
+    lake = Lake(tmp_path / "warehouse")
+    lake.commit(ok(A))
+
+    def list_columns(*words: str) -> list[str]:
+        assert main([*words, "--format", kind, "--warehouse", str(lake.store.root)]) == 0
+        out = capfdbinary.readouterr().out
+        return pq.read_table(io.BytesIO(out)).schema.names if kind == "parquet" else re.findall(r"\w+", out.decode())
+
+    is_named = kind not in ("json", "ndjson")
+    named = list_columns("query", "running_over")
+    assert "account" in named if is_named else named == []
+    for query in ("select name, is_stale from image_builders", "select [1] as name, {'a': 1} as is_stale where false"):
+        assert list_columns("sql", query)[:2] == (["name", "is_stale"] if is_named else [])
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import dagster as dg
@@ -12,7 +11,7 @@ import pytest
 from appstream_export.emulator import Fault
 from appstream_export.lake.maintenance.verify import verify_warehouse
 from appstream_export.run import open_existing_warehouse
-from tests.defs.exports import execute
+from tests.defs.exports import EXECUTE_JOB, execute
 from tests.defs.servers import ROOT, wait_until
 from tests.export import ACCOUNTS, Export
 from tests.factories import image_builder
@@ -34,17 +33,7 @@ def test_a_worker_killed_in_mid_sweep_leaves_the_lake_as_it_was_and_the_next_run
         configured.aws.put(scope, image_builder("new"))
     configured.aws.fail(scopes[0], Fault("slow", delay_s=120))
     configured.aws.reset_calls()
-    command = [
-        sys.executable,
-        "-m",
-        "dagster",
-        "job",
-        "execute",
-        "-m",
-        "appstream_export.definitions",
-        "-j",
-        "snapshot",
-    ]
+    command = [*EXECUTE_JOB, "snapshot"]
     with (home / "killed.log").open("wb") as log:
         worker = subprocess.Popen(
             command, cwd=ROOT, env=os.environ | {"DAGSTER_HOME": str(home)}, stdout=log, stderr=log

@@ -2,7 +2,8 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import dagster as dg
 import pytest
@@ -83,7 +84,7 @@ def test_a_sharded_run_reports_itself_once_however_many_processes_it_has(
 
 
 def stop_at(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Terminate this process once, as soon as a run has its plan, or begins a stage."""
+    """Stop a run once: as soon as it has its plan, begins a stage, or comes to a step of a sharded one."""
     stopped: list[str] = []
 
     def stop(name: str) -> None:
@@ -91,63 +92,58 @@ def stop_at(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
             stopped.append(name)
             os.kill(os.getpid(), signal.SIGTERM)
 
+    def interrupt(*_: object, **__: object) -> None:
+        raise dg.DagsterExecutionInterruptedError
+
     plan = LoggingRunListener.on_plan
 
     def on_plan(listener: LoggingRunListener, tasks: int) -> None:
         plan(listener, tasks)
         stop("plan")
 
+    if moment in SHARDED_STEPS:
+        monkeypatch.setattr(sharded, SHARDED_STEPS[moment], interrupt)
     monkeypatch.setattr(LoggingRunListener, "on_plan", on_plan)
     monkeypatch.setattr(LoggingRunListener, "on_stage", lambda _, name: stop(name))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("moment", "code", "seq"), [("catalog", 0, 1), ("feeds", 0, 1), ("plan", 4, None)])
-def test_a_stopped_run_reports_its_end_once_and_the_snapshot_that_it_committed(
-    moment: str,
-    code: int,
-    seq: int | None,
-    configured: Export,
-    instance: dg.DagsterInstance,
-    pings: Pings,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    stop_at(moment, monkeypatch)
-    with execute(instance) as ended:
-        assert not ended.success
-
-    found = read(configured)
-    assert (found["run_exit_code"], found.get("snapshot_seq")) == (code, seq)
-    assert pings.signals == ["start", "ok" if code == 0 else "fail"]
+Start = Callable[[], AbstractContextManager[dg.JobExecutionResult]]
+SHARDED_STEPS = {"plan_shards": "plan_shards", "sweep": "run_shard_process"}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("moment", "code", "seq"), [("catalog", 0, 2), ("plan", 4, 1)])  # 1: of the last commit
-def test_a_stopped_reexecution_reports_its_end_once_and_the_snapshot_that_it_committed(
-    moment: str,
-    code: int,
-    seq: int,
-    configured: Export,
-    instance: dg.DagsterInstance,
-    pings: Pings,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def prepare_run(_: Export, instance: dg.DagsterInstance) -> Start:
+    """A run of the job."""
+    return lambda: execute(instance)
+
+
+def prepare_reexecution(configured: Export, instance: dg.DagsterInstance) -> Start:
+    """A re-execution after a scope was denied."""
     configured.aws.fail("111122223333/eu-west-1", "deny")
     with execute(instance) as red:
         assert not red.success
     configured.aws.heal()
-    stop_at(moment, monkeypatch)
-    with execute(instance, dg.ReexecutionOptions.from_failure(red.run_id, instance)) as ended:
-        assert not ended.success
+    return lambda: execute(instance, dg.ReexecutionOptions.from_failure(red.run_id, instance))
 
-    found = read(configured)
-    assert (found["run_exit_code"], found.get("snapshot_seq")) == (code, seq)
-    assert pings.signals == ["start", "fail", "start", "ok" if code == 0 else "fail"]
+
+def prepare_sharded_run(configured: Export, instance: dg.DagsterInstance) -> Start:
+    """A run of the job with shards."""
+    file = configured.folder / "appstream-export.toml"
+    file.write_text(file.read_text() + '[dagster]\nexecutor = "in_process"\nshards = 2\n')
+    return lambda: dg.execute_job(rebuilt(sharded_job), instance)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("moment", "code", "seq"), [("catalog", 0, 1), ("plan_shards", 4, None), ("sweep", 4, None)])
-def test_a_stopped_sharded_run_reports_its_end_once(
+@pytest.mark.parametrize(
+    ("prepare", "moment", "code", "seq"),
+    [
+        (prepare_run, "catalog", 0, 1), (prepare_run, "feeds", 0, 1), (prepare_run, "plan", 4, None),
+        (prepare_reexecution, "catalog", 0, 2), (prepare_reexecution, "plan", 4, 1),  # 1: of the last commit
+        (prepare_sharded_run, "catalog", 0, 1), (prepare_sharded_run, "plan_shards", 4, None),
+        (prepare_sharded_run, "sweep", 4, None),
+    ],
+)  # fmt: skip
+def test_a_stopped_run_reports_its_end_once_and_the_snapshot_that_it_committed(
+    prepare: Callable[[Export, dg.DagsterInstance], Start],
     moment: str,
     code: int,
     seq: int | None,
@@ -156,19 +152,11 @@ def test_a_stopped_sharded_run_reports_its_end_once(
     pings: Pings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    file = configured.folder / "appstream-export.toml"
-    file.write_text(file.read_text() + '[dagster]\nexecutor = "in_process"\nshards = 2\n')
-
-    def interrupt(*_: object, **__: object) -> None:
-        raise dg.DagsterExecutionInterruptedError
-
-    if moment == "catalog":
-        stop_at(moment, monkeypatch)
-    else:
-        monkeypatch.setattr(sharded, "plan_shards" if moment == "plan_shards" else "run_shard_process", interrupt)
-    with dg.execute_job(rebuilt(sharded_job), instance) as ended:
+    start, before = prepare(configured, instance), [*pings.signals]
+    stop_at(moment, monkeypatch)
+    with start() as ended:
         assert not ended.success
 
     found = read(configured)
     assert (found["run_exit_code"], found.get("snapshot_seq")) == (code, seq)
-    assert pings.signals == ["start", "ok" if code == 0 else "fail"]
+    assert pings.signals == [*before, "start", "ok" if code == 0 else "fail"]

@@ -18,12 +18,11 @@ from appstream_export.errors import SettingsError
 from appstream_export.lake.maintenance import vacuum
 from appstream_export.run.warehouse import open_warehouse
 from appstream_export.settings import DagsterSettings, Settings
-from tests.defs.exports import as_toml, checks, materialized
+from tests.defs.exports import as_toml, checks, materialized, stopping_in_bucket
 from tests.defs.jobs import rebuilt, sharded_job, snapshot_job
 from tests.defs.servers import ROOT, children, wait_until
 from tests.export import ACCOUNTS, Export
 from tests.factories import image_builder
-from tests.lake.buckets import Bucket, Seen, Wire
 
 WORKER = "appstream_export.run.shard_worker"
 DISTRIBUTED = next(
@@ -234,22 +233,7 @@ def test_a_stop_lets_a_commit_of_shards_come_to_its_end_and_before_it_commits_no
     moment: str, in_shards: Export, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_shards.aws.put(SICK, image_builder("a"))
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "k")
-    with Wire(int(in_shards.aws.endpoint_url.rpartition(":")[2])) as wire:
-        place = Bucket(in_shards.aws, wire).place()
-        file = in_shards.folder / "appstream-export.toml"
-        more = f'lake.s3.endpoint_url = "{wire.url}"\n'
-        file.write_text(more + file.read_text().replace('"warehouse"', f'"{place}"', 1))
-
-        def stop(_: int, seen: Seen) -> None:
-            at = "/commits/0" if moment == "commit" else "/tables/image_builders/"
-            if seen.method == "PUT" and at in seen.key and not stopped:
-                stopped.append(seen.key)
-                os.kill(os.getpid(), signal.SIGTERM)
-
-        stopped: list[str] = []
-        wire.plan = stop
+    with stopping_in_bucket(in_shards, moment, monkeypatch) as (wire, stopped):
         with execute(instance) as result:
             run = instance.get_run_by_id(result.run_id)
             made = materialized(result)

@@ -1,9 +1,7 @@
 """Dagster shows what happened: all tables land, then a failed scope turns the run red; re-execution mends it."""
 
 import os
-import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,11 +19,10 @@ from appstream_export.model import ScanOptions
 from appstream_export.run import Request
 from appstream_export.settings import Settings
 from benchmarks.world import REGIONS as MANY_REGIONS
-from tests.defs.exports import as_toml, checks, execute, materialized
+from tests.defs.exports import EXECUTE_JOB, as_toml, checks, execute, materialized, stopping_in_bucket
 from tests.defs.jobs import rebuilt, retried_job, sharded_job, snapshot_job
 from tests.export import ACCOUNTS, Export
 from tests.factories import image_builder
-from tests.lake.buckets import Bucket, Seen, Wire
 
 SICK = f"{ACCOUNTS[0]}/eu-west-1"
 TABLES = {t.name for t in list_snapshot_tables(load_contracts())}
@@ -277,28 +274,18 @@ def test_a_stop_ends_the_run_after_a_commit_in_progress_with_its_tables_and_befo
     moment: str, configured: Export, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configured.aws.put(SICK, image_builder("a"))
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "k")
-    with Wire(int(configured.aws.endpoint_url.rpartition(":")[2])) as wire:
-        place = Bucket(configured.aws, wire).place()
-        file = configured.folder / "appstream-export.toml"
-        more = f'lake.s3.endpoint_url = "{wire.url}"\n'
-        file.write_text(more + file.read_text().replace('"warehouse"', f'"{place}"', 1))
 
-        def stop(_: int, seen: Seen) -> None:
-            at = "/commits/0" if moment == "commit" else "/tables/image_builders/"
-            if seen.method == "PUT" and at in seen.key and not stopped:
-                stopped.append(seen.key)
-                instance.report_run_canceling(instance.get_runs(limit=1)[0])  # as Dagster's Terminate does first
-                os.kill(os.getpid(), signal.SIGTERM)
+    def report_cancel() -> None:
+        instance.report_run_canceling(instance.get_runs(limit=1)[0])  # as Dagster's Terminate does first
 
-        stopped: list[str] = []
-        wire.plan = stop
-        with execute(instance) as result:
-            told = [e.user_message for e in instance.all_logs(result.run_id)]
-            failed = [check.check_name for check in result.get_asset_check_evaluations() if not check.passed]
-            made = materialized(result)
-            run = instance.get_run_by_id(result.run_id)
+    with (
+        stopping_in_bucket(configured, moment, monkeypatch, report_cancel) as (_, stopped),
+        execute(instance) as result,
+    ):
+        told = [e.user_message for e in instance.all_logs(result.run_id)]
+        failed = [check.check_name for check in result.get_asset_check_evaluations() if not check.passed]
+        made = materialized(result)
+        run = instance.get_run_by_id(result.run_id)
 
     assert len(stopped) == 1
     assert run is not None
@@ -335,17 +322,7 @@ def test_a_run_that_commits_nothing_fails_with_one_line(configured: Export, inst
 @pytest.mark.long
 def test_the_headless_command_works_with_the_configuration_named_in_the_environment(configured: Export) -> None:
     configured.aws.put(SICK, image_builder("a"))
-    command = [
-        sys.executable,
-        "-m",
-        "dagster",
-        "job",
-        "execute",
-        "-m",
-        "appstream_export.definitions",
-        "-j",
-        "snapshot",
-    ]
+    command = [*EXECUTE_JOB, "snapshot"]
     home = configured.folder / "home"
     home.mkdir()
     (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")

@@ -4,26 +4,10 @@ import pytest
 
 from appstream_export.emulator import FAULTS, Emulator, Fault, make_image_builder
 from tests.extract.asking import EU, US, A, Asking, B
+from tests.factories import FAILURES
 
 STATUSES = {
-    "throttle": "throttled",
-    "request_limit": "throttled",
-    "deny": "denied",
-    "deny_scp": "denied",
-    "no_role": "denied",
-    "expired": "expired",
-    "error500": "error",
-    "reset": "network",
-    "truncated": "malformed",
-    "short_body": "malformed",
-    "html": "malformed",
-    "empty_body": "malformed",
-    "missing_key": "malformed",
-    "null_list": "malformed",
-    "repeated_token": "malformed",
-    "token_cycle": "malformed",
-    "endless_empty": "malformed",
-    "foreign_arn": "mismatched",
+    **FAILURES,
     # What these do to items is the flattening's to judge: the page is whole.
     "slow": "ok",
     "duplicate_items": "ok",

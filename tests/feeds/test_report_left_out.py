@@ -65,6 +65,12 @@ def read_figures(seen: Watched, file: Path, choice: str) -> dict[str, list[str]]
     }
 
 
+def read_text(seen: Watched, file: Path, choice: str, place: str) -> str:
+    """The text of a part of a page, in one line."""
+    read_figures(seen, file, choice)
+    return " ".join(seen.page.inner_text(place).split())
+
+
 def split_numbers(figures: dict[str, list[str]]) -> tuple[str, list[float]]:
     """The texts without their numbers and remarks on what is listed, and the numbers."""
     whole = re.sub(r": none of them is listed on this page", "", str(figures))
@@ -85,8 +91,7 @@ def test_every_total_counts_those_that_are_left_out(choice: str, seen: Watched, 
 
 @pytest.mark.slow
 def test_the_page_says_how_many_it_leaves_out_and_of_each_list(seen: Watched, pages: tuple[Path, Path]) -> None:
-    read_figures(seen, pages[1], "")
-    said = " ".join(seen.page.inner_text("#find").split())
+    said = read_text(seen, pages[1], "", "#find")
     more = [" ".join(each.split()) for each in seen.page.locator("#todo .more").all_inner_texts()]
 
     assert len(read_rows(pages[1], "builders")) == LISTED
@@ -101,8 +106,7 @@ def test_the_page_says_how_many_it_leaves_out_and_of_each_list(seen: Watched, pa
 def test_a_selection_without_one_of_the_listed_changes_does_not_say_that_nothing_changed(
     seen: Watched, pages: tuple[Path, Path]
 ) -> None:
-    read_figures(seen, pages[0], "#account=000000000279")
-    said = " ".join(seen.page.inner_text("#changes").split())
+    said = read_text(seen, pages[0], "#account=000000000279", "#changes")
 
     assert "None of these builders in the newest 1,000 changes." in said
     assert "Changes of these builders, if any, are among those that are left out." in said
@@ -151,8 +155,7 @@ def test_names_on_a4_break_after_hyphens_and_not_within_words(chromium: Browser,
 def test_a_chart_whose_groups_would_all_be_others_is_by_another_group_and_says_so(
     seen: Watched, pages: tuple[Path, Path]
 ) -> None:
-    read_figures(seen, pages[0], "")
-    said = " ".join(seen.page.inner_text("#cost .pair").split())
+    said = read_text(seen, pages[0], "", "#cost .pair")
 
     assert "Dollars a day by organizational unit, at least" in said
     assert "By account, the 6 largest of 280 are less than a third: see the table." in said

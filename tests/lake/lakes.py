@@ -1,11 +1,13 @@
 """A warehouse under test, fed with answers as the sweep would feed it. Keyword-only, and absent unless named."""
 
+import itertools
+import json
 import random
 import shutil
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,16 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from appstream_export.contracts import Contract, arrow_schema, load_contracts, load_operational_tables
+from appstream_export.contracts import (
+    Column,
+    Contract,
+    arrow_schema,
+    decode_contract,
+    encode_contract,
+    load_contracts,
+    load_operational_tables,
+    load_packaged_contracts,
+)
 from appstream_export.contracts.model import list_snapshot_tables
 from appstream_export.errors import ExportError
 from appstream_export.lake.catalog.connect import connect_warehouse, load_existing_history, publish_catalog
@@ -43,6 +54,7 @@ START = datetime(2026, 1, 2, 12, tzinfo=UTC)
 DAY = 24.0
 _STATES = ("RUNNING", "STOPPED", "PENDING", None)
 _TYPES = ("stream.standard.large", "stream.standard.xlarge")
+OTHER = "app_block_builders"
 _POLICY = RetentionSettings(hourly_days=1, daily_days=20, monthly_months=3)
 
 
@@ -77,6 +89,13 @@ class Answer:
     quarantine: list[dict[str, Any]] = field(default_factory=list)
     minute: int | None = None
     counts: dict[str, int] = field(default_factory=dict)
+    resource: str = "image_builders"
+    """Of another one, `builders` are rows of the items' own table."""
+
+    @property
+    def task(self) -> Task:
+        """The task that it answers."""
+        return task(self.scope, self.resource)
 
     def outcome(self, moment: datetime) -> Outcome:
         """Its row of scope_runs in the making."""
@@ -85,7 +104,7 @@ class Answer:
         counts["items"] = counts["rows"] + items
         reason = None if self.status is Status.OK else self.reason or f"it was {self.status}"
         return Outcome(
-            task=task(self.scope), status=self.status, reason=reason, attempted_at=moment, finished_at=moment,
+            task=self.task, status=self.status, reason=reason, attempted_at=moment, finished_at=moment,
             **(counts | self.counts),  # ty: ignore[invalid-argument-type]
         )  # fmt: skip
 
@@ -153,8 +172,8 @@ class Lake:
             store=self.store,
             contracts=self.contracts,
             staged=draft or self.draft(*answers, moment=moment),
-            planned=[task(scope) for scope in self.scopes],
-            outcomes={task(a.scope): a.outcome(self._moment(a, moment)) for a in answers},
+            planned=[*(task(scope) for scope in self.scopes), *(a.task for a in answers if a.resource == OTHER)],
+            outcomes={a.task: a.outcome(self._moment(a, moment)) for a in answers},
             accounts=accounts or [{"account_id": i, "account_name": f"team {i[0]}", "source": "settings"} for i in ids],
             facts=RunFacts(
                 run_id=f"run-{attempt}", attempt_id=attempt, started_at=moment - timedelta(seconds=30),
@@ -168,6 +187,13 @@ class Lake:
         """One run that takes place so many hours after noon, its answers and its commit in the same moment."""
         self.minute = round(hours * 60) - 1
         return self.commit(*answers, clock=lambda: at(round(hours * 60)), **more)
+
+    def release(self, contracts: list[Contract]) -> None:
+        """Go on with other contracts, as another version of the program or of its settings would."""
+        self.contracts, self.is_quick = contracts, False
+        if self.store.exists(paths.CATALOG_FILE):
+            self.publish()
+        self.reopen()
 
     def publish(self) -> Path:
         """The catalog."""
@@ -183,7 +209,7 @@ class Lake:
 
     def connected(self) -> duckdb.DuckDBPyConnection:
         """A connection as readers get it."""
-        return connect_warehouse(str(self.store.root), s3=self.s3)
+        return connect_warehouse(str(self.store.root), s3=self.s3, load_contracts=lambda: self.contracts)
 
     def _connect_quickly(self) -> duckdb.DuckDBPyConnection:
         """Connect through a catalog of the test's own: without one, hundreds of views are created for the reader."""
@@ -259,6 +285,10 @@ class Lake:
         account, _, region = answer.scope.partition("/")
         scope = {"account_id": account, "region": region, "observed_at": moment}
         items = [{k: v for k, v in b.items() if k not in ("subnets", "errors")} for b in answer.builders]
+        if answer.resource != "image_builders":
+            table = next(c.item_table for c in self.contracts if c.name == answer.resource)
+            schema = arrow_schema.build_arrow_schema(table)
+            return {table.name: pa.Table.from_pylist([scope | item for item in items], schema=schema)}
         rows = {
             "image_builders": items,
             "image_builder_subnets": _elements(answer, "subnets", "subnet_id"),
@@ -283,14 +313,14 @@ def live_randomly(
     prices: Sequence[Any] = (),
     gaps: Sequence[float] = (1, DAY, 9 * DAY, 25 * DAY),
 ) -> Iterator[float]:
-    """Let random commits, expiries and erasures of account C happen over months; yield the hour after each of them.
+    """Let random commits, expiries, erasures of account C and releases happen over months; yield the hour after each.
 
-    `gaps` are the hours between them.
+    A release has other contracts: see `draw_contracts`. `gaps` are the hours between them.
     """
     hour = 0.0
 
     def commit() -> None:
-        lake.commit_at(hour, *_draw_answers(chance, hour), prices=prices[: chance.choice((0, 1, 1, 1))])
+        lake.commit_at(hour, *_draw_answers(lake, chance, hour), prices=prices[: chance.choice((0, 1, 1, 1))])
 
     def expire() -> None:
         expire_snapshots(lake.store, now=at(round(hour * 60)), policy=_POLICY, tool_version="0")
@@ -298,21 +328,53 @@ def live_randomly(
     def erase() -> None:
         erase_account(lake.store, lake.contracts, C[:12], now=at(round(hour * 60)), tool_version="0")
 
+    def release() -> None:
+        lake.release(draw_contracts(chance))
+
     commit()
     for _ in range(steps):
         hour += chance.choice(gaps)
         try:
-            chance.choices((commit, expire, erase), (8, 1, 1))[0]()
+            chance.choices((commit, expire, erase, release), (8, 1, 1, 3))[0]()
         except ExportError:  # nothing to erase, or nothing committed
             continue
         yield hour
 
 
-def _draw_answers(chance: random.Random, hour: float) -> Iterator[Answer]:
-    """Yield an answer of each scope: builders in any state, perhaps late, a part, or a failure."""
-    for scope in (A, B, C):
+def draw_contracts(chance: random.Random) -> list[Contract]:
+    """Return the contracts of some release: image builders with a column more or of another type, another resource.
+
+    The other resource may have a longer key, and so its change log one column more.
+    """
+    mood = [Column("mood", kind, "How it feels.", "Mood") for kind in chance.choice(((), ("string",), ("integer",)))]
+    others = [c for c in load_packaged_contracts() if c.name == OTHER]
+    others = chance.choice(([], others, [lengthen_key(contract, "platform") for contract in others]))
+    return [widen(contract, *mood) for contract in [*load_contracts(), *others]]
+
+
+def lengthen_key(contract: Contract, column: str) -> Contract:
+    """The contract with one more column in the items' key."""
+    raw = json.loads(encode_contract(contract))
+    raw[contract.item_table.name]["key"] = [*contract.item_key, column]
+    return decode_contract(contract.name, json.dumps(raw).encode())
+
+
+def widen(contract: Contract, *columns: Column) -> Contract:
+    """The contract with more columns in the items' own table."""
+    item, *children = contract.tables
+    return replace(
+        contract, tables=(replace(item, columns=(*item.columns[:-2], *columns, *item.columns[-2:])), *children)
+    )
+
+
+def _draw_answers(lake: Lake, chance: random.Random, hour: float) -> Iterator[Answer]:
+    """Yield an answer of each task: builders in any state, perhaps late, a part, or a failure."""
+    for contract, scope in itertools.product(lake.contracts, (A, B, C)):
+        moods = {"string": "good", "integer": 7}
+        mood = next((moods[column.type] for column in contract.item_table.columns if column.name == "mood"), None)
+        types = _TYPES[: chance.choice((1, 1, 2))]
         made = [
-            builder(name, state=chance.choice(_STATES), instance_type=chance.choice(_TYPES[: chance.choice((1, 1, 2))]))
+            builder(name, state=chance.choice(_STATES), instance_type=chance.choice(types), mood=mood, platform="X")
             for name in "abc"
             if chance.random() < 0.7
         ]
@@ -320,9 +382,11 @@ def _draw_answers(chance: random.Random, hour: float) -> Iterator[Answer]:
         minute = round((answered if answered > 0 else hour) * 60)
         kind = chance.choices(("ok", "filtered", "failed"), (6, 1, 1))[0]
         if kind == "failed":
-            yield failed(scope)
+            yield failed(scope, resource=contract.name)
+        elif kind == "ok":
+            yield ok(scope, *made, minute=minute, resource=contract.name)
         else:
-            yield ok(scope, *made, minute=minute) if kind == "ok" else filtered(scope, *made[:1])
+            yield filtered(scope, *made[:1], resource=contract.name)
 
 
 def bare(table: pa.Table) -> list[Any]:

@@ -23,7 +23,7 @@ from appstream_export.lake.maintenance.verify import verify_warehouse
 from appstream_export.lake.snapshots.manifest import FORMAT, load_history
 from appstream_export.lake.storage.paths import build_manifest_path
 from appstream_export.settings import RetentionSettings
-from tests.lake.lakes import A, B, C, Lake, at, bad, builder, failed, ok
+from tests.lake.lakes import A, B, C, Lake, at, bad, builder, failed, ok, widen
 
 GOLDENS = Path(__file__).parent / "goldens"
 QUESTIONS = (
@@ -110,18 +110,10 @@ def test_a_newer_format_is_refused_by_all_with_what_to_do_and_nothing_is_touched
     assert lake.files() == before
 
 
-def wider(contract: Contract, *columns: Column) -> Contract:
-    """The contract with more columns in the items' own table."""
-    item, *children = contract.tables
-    return replace(
-        contract, tables=(replace(item, columns=(*item.columns[:-2], *columns, *item.columns[-2:])), *children)
-    )
-
-
 def test_a_new_column_is_null_in_older_snapshots(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
     [contract] = load_contracts()
-    lake.contracts = [wider(contract, Column("mood", "string", "New at AWS.", "Mood"))]
+    lake.contracts = [widen(contract, Column("mood", "string", "New at AWS.", "Mood"))]
     lake.commit(ok(A, builder("a", mood="good")))
     lake.publish()
 
@@ -132,7 +124,7 @@ def test_a_new_column_is_null_in_older_snapshots(lake: Lake) -> None:
 def test_a_new_column_proves_nothing_until_both_snapshots_have_it(lake: Lake) -> None:
     lake.commit(ok(A, builder("a")))
     [contract] = load_contracts()
-    lake.contracts = [wider(contract, Column("mood", "string", "New at AWS.", "Mood"))]
+    lake.contracts = [widen(contract, Column("mood", "string", "New at AWS.", "Mood"))]
     lake.commit(ok(A, builder("a", mood="good")))
     assert lake.changes() == []
 
@@ -158,7 +150,7 @@ def test_a_new_child_table_begins_without_changes(lake: Lake) -> None:
 
 def test_a_column_that_is_gone_is_still_in_the_files_and_hides_nothing(lake: Lake) -> None:
     [contract] = load_contracts()
-    lake.contracts = [wider(contract, Column("mood", "string", "New at AWS.", "Mood"))]
+    lake.contracts = [widen(contract, Column("mood", "string", "New at AWS.", "Mood"))]
     lake.commit(ok(A, builder("a", mood="good", state="STOPPED")))
     lake.contracts = [contract]
     lake.commit(ok(A, builder("a", state="RUNNING")))
@@ -173,9 +165,9 @@ def test_a_column_that_is_gone_is_still_in_the_files_and_hides_nothing(lake: Lak
 @pytest.mark.slow
 def test_a_column_of_another_type_is_cast_as_far_as_it_goes(lake: Lake) -> None:
     [contract] = load_contracts()
-    lake.contracts = [wider(contract, Column("mood", "string", "", "Mood"))]
+    lake.contracts = [widen(contract, Column("mood", "string", "", "Mood"))]
     lake.commit(ok(A, builder("a", mood="7"), builder("b", mood="good")))
-    lake.contracts = [wider(contract, Column("mood", "integer", "", "Mood"))]
+    lake.contracts = [widen(contract, Column("mood", "integer", "", "Mood"))]
     lake.commit(ok(A, builder("a", mood=8), builder("b")))
     lake.publish()
 

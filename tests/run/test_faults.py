@@ -12,33 +12,13 @@ from appstream_export.run import RunResult
 from tests.catalogs import begin_with_template
 from tests.export import ACCOUNTS, Export
 from tests.extract.wire import Wire, page, refusal
-from tests.factories import image_builder
+from tests.factories import FAILURES, image_builder
 
 pytestmark = pytest.mark.usefixtures("without_checks")
 
 SICK, WELL = f"{ACCOUNTS[0]}/eu-west-1", f"{ACCOUNTS[1]}/us-east-1"
 MILAN = "eu-south-1"  # accounts must opt in
 
-FAILS = {
-    "throttle": "throttled",
-    "request_limit": "throttled",
-    "deny": "denied",
-    "deny_scp": "denied",
-    "no_role": "denied",
-    "expired": "expired",
-    "error500": "error",
-    "reset": "network",
-    "truncated": "malformed",
-    "short_body": "malformed",
-    "html": "malformed",
-    "empty_body": "malformed",
-    "missing_key": "malformed",
-    "null_list": "malformed",
-    "repeated_token": "malformed",
-    "token_cycle": "malformed",
-    "endless_empty": "malformed",
-    "foreign_arn": "mismatched",
-}
 ODD = {  # how a run says so: a count of the scope, or a kind of drift
     "duplicate_items": "duplicates",
     "unknown_field": "field",
@@ -50,7 +30,7 @@ ODD = {  # how a run says so: a count of the scope, or a kind of drift
 }
 
 
-ACCOUNT_BY_FAULT = {fault: f"{n:012}" for n, fault in enumerate((*FAILS, *ODD), start=1)}
+ACCOUNT_BY_FAULT = {fault: f"{n:012}" for n, fault in enumerate((*FAILURES, *ODD), start=1)}
 NEW = "999988887777/eu-west-1"
 
 
@@ -99,11 +79,11 @@ def populate(export: Export) -> None:
 
 
 def test_every_fault_of_the_emulator_is_tried_here() -> None:
-    assert set(FAULTS) == {*FAILS, *ODD, "slow"}
+    assert set(FAULTS) == {*FAILURES, *ODD, "slow"}
 
 
 def test_a_fault_touches_no_other_scope(runs: Runs) -> None:
-    failing = {f"{ACCOUNT_BY_FAULT[fault]}/eu-west-1" for fault in FAILS}
+    failing = {f"{ACCOUNT_BY_FAULT[fault]}/eu-west-1" for fault in FAILURES}
 
     assert (runs.first.exit_code, runs.second.exit_code) == (0, 3)
     assert {status for scope, status in runs.export.statuses().items() if scope not in failing} == {"ok"}
@@ -111,7 +91,7 @@ def test_a_fault_touches_no_other_scope(runs: Runs) -> None:
     assert found == [("new", "created")]
 
 
-@pytest.mark.parametrize(("fault", "status"), FAILS.items())
+@pytest.mark.parametrize(("fault", "status"), FAILURES.items())
 def test_a_scope_that_fails_keeps_its_rows_and_says_why(runs: Runs, fault: str, status: str) -> None:
     assert runs.sql("select status from scope_runs", fault) == [status]
     since = "max(observed_at) < (select max(started_at) from snapshots)"

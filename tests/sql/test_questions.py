@@ -193,7 +193,8 @@ def test_checks_find_on_the_demo_what_its_story_put_there(demo: Path) -> None:
 def test_the_list_of_questions_is_complete_for_programs() -> None:
     from appstream_export.cli.views.dictionary import list_named_queries
 
-    rows = list_named_queries(load_named_queries(), is_brief=False)
+    listed = list_named_queries(load_named_queries(), is_brief=False)
+    rows = [dict(zip(listed.names, row, strict=True)) for row in listed.rows]
 
     assert json.loads(output.encode_json(rows[0]))["parameters"][0].keys() == {"name", "type", "default", "doc"}
     assert [row["name"] for row in rows] == sorted(q.name for q in load_named_queries())

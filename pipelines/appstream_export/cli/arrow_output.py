@@ -8,12 +8,11 @@ import pyarrow as pa
 
 from appstream_export.cli import console
 from appstream_export.cli.result_rows import (
-    TEXT_NUMBERS,
-    TEXT_TIMES,
     Result,
     ResultColumn,
     ResultRows,
     TimeOutOfRange,
+    describe_column,
     make_unique,
 )
 from appstream_export.errors import SettingsError
@@ -50,10 +49,10 @@ def write_parquet(rows: ResultRows) -> None:
 
 
 def _build_table(rows: ResultRows) -> pa.Table:
-    """Return rows as a table; what has no value in any row of a list is text."""
+    """Return rows as a table; what has no value in any row is text."""
     if isinstance(rows, pa.Table):
         return rows
-    found = pa.Table.from_pylist(rows if isinstance(rows, list) else rows.to_records())
+    found = pa.table([pa.array([row[n] for row in rows.rows]) for n in range(len(rows.names))], names=[*rows.names])
     return found.cast(pa.schema([(field.name, _replace_null_type(field.type)) for field in found.schema]))
 
 
@@ -126,6 +125,4 @@ def _iterate_batches(table: pa.Table) -> Iterator[list[dict[str, Any]]]:
 def _describe_field(field: pa.Field) -> ResultColumn:
     kind, named = field.type, (field.metadata or {}).get(b"duckdb_type", b"").decode()
     is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-    return ResultColumn(
-        field.name, is_number or named in TEXT_NUMBERS, is_text=named not in (*TEXT_NUMBERS, *TEXT_TIMES)
-    )
+    return describe_column(field.name, named, is_number=is_number)

@@ -17,15 +17,7 @@ import msgspec
 
 from appstream_export.cli import console
 from appstream_export.cli.pluralize import format_count
-from appstream_export.cli.result_rows import (
-    TEXT_NUMBERS,
-    TEXT_TIMES,
-    Result,
-    ResultColumn,
-    ResultRows,
-    TimeOutOfRange,
-    make_unique,
-)
+from appstream_export.cli.result_rows import Result, ResultRows, TimeOutOfRange, build_result
 from appstream_export.inputs import guard_formulas
 
 if TYPE_CHECKING:
@@ -34,10 +26,6 @@ if TYPE_CHECKING:
     from appstream_export.lake.catalog import PrintedAs, QueryRows
 
 _JSON = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
-_NUMBERS = (
-    *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"),
-    *("FLOAT", "DOUBLE", *TEXT_NUMBERS),
-)
 _EXPLAINED = ["explain_key", "explain_value"]
 """Columns of EXPLAIN, whose values are drawings of several lines."""
 _MARKUP = re.compile(r"([\\`*\[\]|~!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
@@ -59,25 +47,11 @@ def write_result(rows: ResultRows, kind: str) -> None:
         from appstream_export.cli.arrow_output import write_parquet
 
         return write_parquet(rows)
-    return WRITERS[kind](_build_result(rows))
-
-
-def _build_result(rows: ResultRows) -> Result:
-    """Return rows with their columns; raises TimeOutOfRange."""
-    if isinstance(rows, list):
-        return Result([ResultColumn(name) for name in (rows[0] if rows else ())], len(rows), iter([rows]))
     if hasattr(rows, "to_batches"):
         from appstream_export.cli.arrow_output import build_arrow_result  # slow to import
 
-        return build_arrow_result(rows)
-    columns = [_describe_column(*column) for column in zip(make_unique(rows.names), rows.types, strict=True)]
-    records = [dict(zip((column.name for column in columns), row, strict=True)) for row in rows.rows]
-    return Result(columns, len(records), iter([records]))
-
-
-def _describe_column(name: str, duckdb_type: str) -> ResultColumn:
-    is_number = duckdb_type in _NUMBERS or duckdb_type.startswith("DECIMAL")
-    return ResultColumn(name, is_number, is_text=duckdb_type not in (*TEXT_NUMBERS, *TEXT_TIMES))
+        return WRITERS[kind](build_arrow_result(rows))
+    return WRITERS[kind](build_result(rows))
 
 
 def print_json(value: object) -> None:

@@ -9,12 +9,29 @@ if TYPE_CHECKING:
 
     from appstream_export.lake.catalog import QueryRows
 
-TEXT_NUMBERS = ("UHUGEINT", "BIGNUM")
-TEXT_TIMES = ("INTERVAL", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
-"""Types of DuckDB whose texts may begin with a minus, but are no formula of a spreadsheet."""
+# Types of DuckDB whose texts may begin with a minus, but are no formula of a spreadsheet.
+_TEXT_NUMBERS = ("UHUGEINT", "BIGNUM")
+_TEXT_TIMES = ("INTERVAL", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
+_NUMBERS = (
+    *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"),
+    *("FLOAT", "DOUBLE", *_TEXT_NUMBERS),
+)
 
-ResultRows: TypeAlias = "pa.Table | QueryRows | list[dict[str, Any]]"
-"""Rows to print. Of a list, the first row names the columns."""
+ResultRows: TypeAlias = "pa.Table | QueryRows | ListedRows"
+"""Rows to print."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRows:
+    """Rows that no query returns, such as the list of tables: texts and lists, under the names of their columns."""
+
+    names: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+    @property
+    def types(self) -> Sequence[str]:
+        """The types of DuckDB that texts have."""
+        return ["VARCHAR"] * len(self.names)
 
 
 class TimeOutOfRange(ValueError):
@@ -49,6 +66,19 @@ class Result:
         """Yield the rows of all batches."""
         for batch in self.batches:
             yield from batch
+
+
+def build_result(rows: "QueryRows | ListedRows") -> Result:
+    """Return rows of Python values with their columns."""
+    columns = [describe_column(*column) for column in zip(make_unique(rows.names), rows.types, strict=True)]
+    records = [dict(zip((column.name for column in columns), row, strict=True)) for row in rows.rows]
+    return Result(columns, len(records), iter([records]))
+
+
+def describe_column(name: str, duckdb_type: str, *, is_number: bool = False) -> ResultColumn:
+    """Return a column of a type of DuckDB; `is_number` if something else shows that it has numbers."""
+    is_number = is_number or duckdb_type in _NUMBERS or duckdb_type.startswith("DECIMAL")
+    return ResultColumn(name, is_number, is_text=duckdb_type not in (*_TEXT_NUMBERS, *_TEXT_TIMES))
 
 
 def make_unique(names: Iterable[str]) -> list[str]:

@@ -42,11 +42,12 @@ DEFAULT_RESOURCES = ("image_builders",)
 """Packaged resources that are on if the settings do not list any."""
 RESERVED_TABLES = (
     frozenset(  # views that no contract makes: those of sql/ (tests compare), what feeds read and publish, and assets
-        """agent_currency app_block_builder_daily app_block_builder_life_days app_block_builder_state_spans coverage
-    dashboard export_runs exposure feed_publication feed_scopes feed_snapshot feed_status image_builder_daily
-    image_builder_life_days image_builder_lineage image_builder_lives image_builder_network image_builder_overview
-    image_builder_span_months image_builder_state_spans report running_app_block_builders
-    running_image_builders scope_days tagged_resources""".split()  # noqa: SIM905
+        """agent_currency app_block_builder_daily app_block_builder_life_days app_block_builder_span_months
+    app_block_builder_state_spans coverage dashboard export_runs exposure feed_publication feed_scopes
+    feed_snapshot feed_status image_builder_daily image_builder_life_days image_builder_lineage
+    image_builder_lives image_builder_network image_builder_overview image_builder_span_months
+    image_builder_state_spans report running_app_block_builders running_image_builders scope_days
+    tagged_resources""".split()  # noqa: SIM905
     )
 )
 RESERVED_TABLE_SUFFIXES = ("_history", "_as_of")  # the other forms of every table

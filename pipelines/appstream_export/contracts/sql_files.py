@@ -10,6 +10,7 @@
 -- kept: resource, observed_at                     views, marts: all that they read of the last snapshots of days, which
                                                    is kept for later (catalog/compaction.py)
 -- order: image_builder_key, way                   feeds: by what the query sorts its own rows, instead of by the key
+-- also: image_builder as app_block_builder         packaged marts: the same mart over the items of another contract
 -- newest_months: 2                                 the page: how many months it reads of facts
 -- severity: warn                                   checks: error or warn
 -- feeds: publish                                   checks of severity error: publish feeds nevertheless
@@ -38,6 +39,7 @@ PARAM_TYPES = ("integer", "number", "text", "boolean", "date")
 _LINE = re.compile(r"-- (?P<name>\w+)(?: (?P<type>[a-z]+(?:\(\d+,\d+\))?))?: (?P<text>.+)")
 _PARAM = re.compile(r"-- param (?P<name>\w+): (?P<type>[a-z]+) = (?P<default>.*?) ?-- (?P<doc>.+)")
 _VALUES = re.compile(r"-- values (?P<name>\w+): (?P<sql>.+)")
+_ALSO = re.compile(r"^-- also: (?P<own>\w+) as (?P<other>\w+)(?: without (?P<column>\w+))?\n", re.MULTILINE)
 _CHART = re.compile(r"(?P<value>\w+) by (?P<labels>\w+(?:, \w+)*)")
 FEEDS_PUBLISH = "publish"
 _WORDS = (
@@ -101,18 +103,36 @@ class SqlFile:
 @cache
 def load_sql_files(folder: str) -> tuple[SqlFile, ...]:
     """Return the files of a folder below `sql/`, by name; empty if there is no such folder. Raises ContractError."""
-    files = sorted((find_resource_folder("sql") / folder).glob("*.sql"))
-    return tuple(replace(parse_sql_file(file), place=f"sql/{folder}/{file.name}") for file in files)
+    found = list[SqlFile]()
+    for file in (find_resource_folder("sql") / folder).glob("*.sql"):
+        text, place = _read_text(file), f"sql/{folder}/{file.name}"
+        also = _ALSO.search(text)
+        text = _ALSO.sub("", text)
+        found.append(replace(parse_sql_text(file, text), place=place))
+        if also:
+            other = file.with_stem(_rename_item(file.stem, also))
+            found.append(replace(parse_sql_text(other, _rename_item(text, also)), place=place))
+    return tuple(sorted(found, key=lambda file: file.name))
+
+
+def _rename_item(text: str, also: re.Match[str]) -> str:
+    """Return a text about items of another contract, whose table lacks the column of `without`: there it is null."""
+    own, other, column = also["own"], also["other"], also["column"]
+    text = re.sub(rf"\b\w+\.{column}\b", "null", text) if column else text
+    return text.replace(own, other).replace(own.replace("_", " "), other.replace("_", " "))
 
 
 def parse_sql_file(file: Path) -> SqlFile:
     """Return the parsed file; raises ContractError with its name and line."""
+    return parse_sql_text(file, _read_text(file))
+
+
+def _read_text(file: Path) -> str:
     try:
-        text = read_user_text(file)
+        return read_user_text(file)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise ContractError(f"{file.name}: not readable as SQL: {why}") from error
-    return parse_sql_text(file, text)
 
 
 def parse_sql_text(file: Path, text: str) -> SqlFile:

@@ -20,7 +20,15 @@ from appstream_export.settings import Settings
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
-_STOPPED = "the snapshot is committed, but the run was stopped before "
+# A stop does not skip the catalog: without it, readers do not see the snapshot.
+_STOPPED = {
+    stage: f"the snapshot is committed, but the run was stopped before {what}"
+    for stage, what in (
+        ("checks", "it was checked"),
+        ("feeds", "its feeds were published"),
+        ("report", "its report was written"),
+    )
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,45 +66,46 @@ def publish_outputs(context: RunContext, request: Request, store: Store, head_se
 def _publish_stages(
     context: RunContext, request: Request, store: Store, head_seq: int, shared: SharedConnection
 ) -> Publication:
-    settings, left_out, is_published = context.settings, set[str](), request.publish
+    due, left_out = _list_due_stages(context, request), set[str]()
 
-    def is_cut(stage: str) -> bool:
-        left_out.update({stage} if context.stop.is_set() else ())
-        return stage in left_out
+    def run_stage(stage: str, act: Callable[[], tuple[T | None, str | None]]) -> tuple[T | None, str | None]:
+        """Return the result of a stage and its problem; neither if it is not due."""
+        if stage not in due:
+            return None, None
+        if stage in _STOPPED and context.stop.is_set():
+            left_out.add(stage)
+            return None, _STOPPED[stage]
+        return act()
 
-    publishes_feeds = is_published and settings.feeds.publish and "feeds" in request.stages
-    publishes_report = is_published and settings.feeds.report and "report" in request.stages
-    publishes_report = publishes_report and can_render_report(context.contracts)
-    # A stop does not skip the catalog: without it, readers do not see the snapshot.
-    publishes_catalog = is_published and "catalog" in request.stages
-    catalog_problem = _publish_catalog(context, store) if publishes_catalog else None
-    checks, checks_problem = (), None
-    if "checks" in request.stages:
-        checks, checks_problem = (
-            ((), _STOPPED + "it was checked") if is_cut("checks") else _run_checks(context, store, shared)
-        )
+    _, catalog_problem = run_stage("catalog", lambda: _publish_catalog(context, store))
+    checks, checks_problem = run_stage("checks", lambda: _run_checks(context, store, shared))
     # Publishing feeds reuses these results, so that the checks run only once.
-    check_results = {head_seq: checks} if "checks" in request.stages and not checks_problem else {}
-    published_feeds = feeds_problem = report_problem = None
-    if publishes_feeds and is_cut("feeds"):
-        feeds_problem = _STOPPED + "its feeds were published"
-    elif publishes_feeds:
-        published_feeds, feeds_problem = _publish_feeds(context, store, check_results, shared)
-    if publishes_report and is_cut("report"):
-        report_problem = _STOPPED + "its report was written"
-    elif publishes_report:
-        report_problem = _publish_report(context, store, shared, published_feeds)
+    check_results = {} if checks is None else {head_seq: checks}
+    feeds, feeds_problem = run_stage("feeds", lambda: _publish_feeds(context, store, check_results, shared))
+    _, report_problem = run_stage("report", lambda: _publish_report(context, store, shared, feeds))
     return Publication(
         catalog_problem=catalog_problem,
-        is_catalog_published=publishes_catalog and catalog_problem is None,
-        checks=checks,
+        is_catalog_published="catalog" in due and catalog_problem is None,
+        checks=checks or (),
         checks_problem=checks_problem,
-        published_feeds=published_feeds,
+        published_feeds=feeds,
         feeds_problem=feeds_problem,
         report_problem=report_problem,
-        is_reported=publishes_report and report_problem is None,
+        is_reported="report" in due and report_problem is None,
         left_out=frozenset(left_out),
     )
+
+
+def _list_due_stages(context: RunContext, request: Request) -> set[str]:
+    """Return the requested stages that settings and contracts allow."""
+    feeds, publishes = context.settings.feeds, request.publish
+    is_due = {
+        "catalog": publishes,
+        "checks": True,
+        "feeds": publishes and feeds.publish,
+        "report": publishes and feeds.report and can_render_report(context.contracts),
+    }
+    return {stage for stage in request.stages if is_due.get(stage, False)}
 
 
 def republish_outputs(settings: Settings, contracts: Sequence[Contract]) -> list[str]:
@@ -106,31 +115,29 @@ def republish_outputs(settings: Settings, contracts: Sequence[Contract]) -> list
     has_feeds, has_report = has_published_feeds(store), store.exists(REPORT_FILE) and can_render_report(contracts)
     with SharedConnection(store, contracts, keeps_parts=True) as shared:
         feeds, feeds_problem = _publish_feeds(context, store, {}, shared) if has_feeds else (None, None)
-        report_problem = _publish_report(context, store, shared, feeds) if has_report else None
+        _, report_problem = _publish_report(context, store, shared, feeds) if has_report else (None, None)
     return [problem for problem in (feeds_problem, report_problem) if problem]
 
 
-def _publish_catalog(context: RunContext, store: Store) -> str | None:
+def _publish_catalog(context: RunContext, store: Store) -> tuple[None, str | None]:
     def publish() -> str | None:
         return refresh_catalog(store, context.contracts, root=context.settings.lake.catalog_root)
 
     problem, failure = _try_stage(context, "catalog", publish, "its catalog could not be published")
-    return problem or failure
+    return None, problem or failure
 
 
 def _run_checks(
     context: RunContext, store: Store, shared: SharedConnection
-) -> tuple[tuple[CheckResult, ...], str | None]:
-    """Return the results of the checks, or none and the problem."""
+) -> tuple[tuple[CheckResult, ...] | None, str | None]:
+    """Return the results of the checks, or None and the problem."""
 
     def run() -> tuple[CheckResult, ...]:
         with shared.open_newest("checks") as con:
             inputs = build_check_inputs(store, context.contracts, context.settings)
             return tuple(run_checks(con, context.contracts, inputs))
 
-    why = "could not be checked"
-    results, problem = _try_stage(context, "checks", lambda: shared.call_with_retry(run), why)
-    return results or (), problem
+    return _try_stage(context, "checks", lambda: shared.call_with_retry(run), "could not be checked")
 
 
 def _publish_feeds(
@@ -149,14 +156,14 @@ def _publish_feeds(
 
 def _publish_report(
     context: RunContext, store: Store, shared: SharedConnection, feeds: PublishResult | None
-) -> str | None:
+) -> tuple[None, str | None]:
     def publish() -> None:
         from appstream_export.feeds import publish_report  # here, because this import may fail too
 
         publish_report(store, context.contracts, context.settings, shared=shared, published=feeds)
 
     why = "its report could not be written"
-    return _try_stage(context, "report", lambda: shared.call_with_retry(publish), why)[1]
+    return _try_stage(context, "report", lambda: shared.call_with_retry(publish), why)
 
 
 def _try_stage(context: RunContext, stage: str, publish: Callable[[], T], problem: str) -> tuple[T | None, str | None]:

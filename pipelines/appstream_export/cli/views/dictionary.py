@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from appstream_export.cli.result_rows import ListedRows
 from appstream_export.contracts import (
     DUCKDB_TYPES,
     Contract,
@@ -49,45 +49,36 @@ def find_entry(contracts: Sequence[Contract], name: str) -> DictionaryEntry:
     return known[name]
 
 
-def build_tables_overview(contracts: Sequence[Contract], *, is_brief: bool) -> list[dict[str, Any]]:
+def build_tables_overview(contracts: Sequence[Contract], *, is_brief: bool) -> ListedRows:
     """Build one row per entry: name and description; unless brief, also resource, key and join."""
-
-    def build_row(entry: DictionaryEntry) -> dict[str, Any]:
-        row: dict[str, Any] = {"table": entry.name, "doc": entry.doc}
-        if is_brief:
-            return row
-        joins = {"join_to_parent": entry.join, "joins": entry.joins.splitlines()}
-        return row | {"resource": entry.resource, "key": list(entry.key)} | joins
-
-    return [build_row(entry) for entry in list_entries(contracts)]
+    entries = list_entries(contracts)
+    if is_brief:
+        return ListedRows(("table", "doc"), [(entry.name, entry.doc) for entry in entries])
+    return ListedRows(
+        ("table", "doc", "resource", "key", "join_to_parent", "joins"),
+        [(e.name, e.doc, e.resource, list(e.key), e.join, e.joins.splitlines()) for e in entries],
+    )
 
 
-def list_named_queries(named_queries: Sequence[SqlFile], *, is_brief: bool) -> list[dict[str, Any]]:
+def list_named_queries(named_queries: Sequence[SqlFile], *, is_brief: bool) -> ListedRows:
     """Build one row per named query; unless brief, also the type and doc of parameters, and the tables it reads."""
     if is_brief:
-        return [
-            {
-                "name": query.name,
-                "question": query.question,
-                "parameters": ", ".join(f"{p.name}={p.default}" for p in query.params),
-            }
-            for query in named_queries
-        ]
-    return [
-        {
-            "name": query.name,
-            "title": query.doc,
-            "question": query.question,
-            "parameters": [{"name": p.name, "type": p.type, "default": p.default, "doc": p.doc} for p in query.params],
-            "reads": list(query.reads),
-        }
-        for query in named_queries
-    ]
+        return ListedRows(
+            ("name", "question", "parameters"),
+            [(q.name, q.question, ", ".join(f"{p.name}={p.default}" for p in q.params)) for q in named_queries],
+        )
+    parameters = (
+        [{"name": p.name, "type": p.type, "default": p.default, "doc": p.doc} for p in q.params] for q in named_queries
+    )
+    return ListedRows(
+        ("name", "title", "question", "parameters", "reads"),
+        [(q.name, q.doc, q.question, p, list(q.reads)) for q, p in zip(named_queries, parameters, strict=True)],
+    )
 
 
-def list_entry_columns(entry: DictionaryEntry) -> list[dict[str, Any]]:
+def list_entry_columns(entry: DictionaryEntry) -> ListedRows:
     """Build one row per column of an entry."""
-    return [{"column": name, "type": kind, "doc": doc} for name, kind, doc in entry.columns]
+    return ListedRows(("column", "type", "doc"), entry.columns)
 
 
 def _build_table_entries(contracts: Sequence[Contract], joins: Sequence[Join]) -> Iterator[DictionaryEntry]:
