@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 from playwright.sync_api import Page
 
 from appstream_export.contracts import SqlFile, list_sql_files, load_contracts
@@ -99,8 +100,11 @@ def write_page(place: Path, builders: int = 5000, *changes: str) -> Path:
         for change in changes:
             con.execute(change)
 
-        def load_rows(file: SqlFile) -> pa.Table:
-            return con.sql(file.sql).to_arrow_table()
+        def load_rows(file: SqlFile, /, only: pa.Table | None = None) -> pa.Table:
+            found = con.sql(file.sql).to_arrow_table()
+            if only is None:
+                return found
+            return found.filter(pc.is_in(found["image_builder_key"], value_set=only["image_builder_key"]))
 
         place.write_text(render_page(load_rows, list_sql_files(load_contracts(), "report")), "utf-8")
     return place

@@ -5,11 +5,21 @@ import re
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
 
-from appstream_export.contracts import STAR_FOLDER, list_sql_files, load_contract_set, load_sql_files, strip_header
+from appstream_export.contracts import (
+    STAR_FOLDER,
+    SqlFile,
+    list_sql_files,
+    load_contract_set,
+    load_sql_files,
+    strip_header,
+)
 from appstream_export.errors import StorageFailed
 from appstream_export.feeds import publish_feeds, publish_report, render_report
+from appstream_export.feeds.report import page as report_page
+from appstream_export.feeds.report.page import render_page
 from appstream_export.feeds.report.star_views import StarViews
 from appstream_export.lake.catalog import SharedConnection, open_feed_connection, run_query
 from appstream_export.lake.storage import REPORT_FILE
@@ -114,6 +124,35 @@ def test_a_page_shows_the_newest_snapshot_if_the_feeds_show_an_older_one(tmp_pat
 
     names = [row["name"] for row in read_rows(Path(lake.store.root, REPORT_FILE), "builders")]
     assert names == ["a", "b"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_published", [True, False])
+def test_a_page_that_lists_some_builders_loads_the_texts_and_events_of_these_alone(
+    is_published: bool, filled: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = list[tuple[str, pa.Table]]()
+    whole, cut = tmp_path / "whole.html", tmp_path / "cut.html"
+    whole.write_text(render_report(filled.store, filled.contracts))
+    with SharedConnection(filled.store, filled.contracts) as shared:
+        feeds = FeedsSettings(versions=("v2",))
+        published = publish_feeds(filled.store, filled.contracts, feeds, shared=shared) if is_published else None
+        with open_feed_connection(shared) as connection:
+            views = StarViews(connection, filled.contracts, published)
+
+            def load_rows(file: SqlFile, /, only: pa.Table | None = None) -> pa.Table:
+                loaded.append((file.name, views.load_rows(file, only=only)))
+                return loaded[-1][1]
+
+            monkeypatch.setattr(report_page, "BUILDERS_MAX", 1)
+            cut.write_text(render_page(load_rows, [*list_sql_files(filled.contracts, "report")]))
+
+    assert [table.num_rows for name, table in loaded if "description" in table.column_names] == [1]
+    [events] = [table for name, table in loaded if name == "events"]
+    assert len(set(events["image_builder_key"].to_pylist())) == 1
+    [listed] = read_rows(cut, "builders")
+    assert listed in read_rows(whole, "builders")
+    assert sum(row["number"] for row in read_rows(cut, "left_out")) == 2
 
 
 def test_the_pages_statements_read_the_star_and_never_a_history() -> None:

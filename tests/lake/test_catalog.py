@@ -5,7 +5,7 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from appstream_export.contracts import Contract, load_all_contracts, load_contract_set
 from appstream_export.contracts.model import list_snapshot_tables
 from appstream_export.errors import ConfigurationError, QueryError
 from appstream_export.lake.catalog.connect import (
@@ -24,11 +25,18 @@ from appstream_export.lake.catalog.connect import (
     open_catalog_connection,
     publish_catalog,
 )
+from appstream_export.lake.catalog.file import create_views
 from appstream_export.lake.catalog.query import run_query
+from appstream_export.lake.catalog.views import (
+    render_file_views,
+    render_table_views,
+    render_table_views_for_creation,
+)
+from appstream_export.lake.duckdb import open_duckdb
 from appstream_export.lake.maintenance.erase import erase_account
 from appstream_export.lake.maintenance.expire import expire_snapshots
 from appstream_export.lake.maintenance.verify import verify_warehouse
-from appstream_export.lake.snapshots.manifest import load_history
+from appstream_export.lake.snapshots.manifest import Manifest, load_history
 from appstream_export.settings import RetentionSettings
 from tests.lake.lakes import EVERYWHERE_IN_CI, A, B, C, Lake, bare, builder, failed, ok
 from tests.lake.stores import Around
@@ -464,3 +472,42 @@ def test_there_is_nothing_to_connect_to_before_the_first_snapshot(lake: Lake) ->
 
 def test_times_come_in_utc(three: Lake) -> None:
     assert three.sql("select current_setting('TimeZone')") == ["UTC"]
+
+
+_OBJECTS_SQL = (
+    "select schema_name, view_name, sql, comment from duckdb_views() where not internal order by all",
+    "select table_name, column_index, column_name, data_type, comment from duckdb_columns() where not internal"
+    " order by all",
+    "select function_name, parameters, macro_definition from duckdb_functions() where not internal order by all",
+)
+_Render = Callable[[Sequence[Contract], Sequence[Manifest]], tuple[str, ...]]
+
+
+def create_objects(lake: Lake, contracts: Sequence[Contract], render: _Render) -> list[list[tuple[Any, ...]]]:
+    history = load_history(lake.store)
+    with closing(open_duckdb(lake.store)) as con:
+        for statement in (*render_file_views(contracts, history, lake.store.resolve_uri), *render(contracts, history)):
+            con.execute(statement)
+        return [con.execute(query).fetchall() for query in _OBJECTS_SQL]
+
+
+def test_views_that_are_created_with_placeholders_equal_those_that_are_bound_from_the_bottom_up(three: Lake) -> None:
+    contracts = load_all_contracts(None)
+    placed = create_objects(three, contracts, render_table_views_for_creation)
+
+    assert placed == create_objects(three, contracts, render_table_views)
+    assert len(placed[0]) > 2 * len(contracts)
+
+
+def test_a_view_on_a_users_view_has_its_columns_whatever_the_header_says(three: Lake, tmp_path: Path) -> None:
+    (tmp_path / "marts").mkdir()
+    header = "-- {}: One row.\n-- reads: {}\n-- n bigint: A text, in truth.\n"
+    (tmp_path / "marts" / "mine.sql").write_text(header.format("mine", "accounts") + "select 'x' as n from accounts")
+    (tmp_path / "marts" / "atop.sql").write_text(header.format("atop", "mine") + "select n from mine")
+    contracts = load_contract_set(sql_folder=tmp_path)
+    with closing(open_duckdb(three.store)) as con:
+        create_views(con, contracts, load_history(three.store), three.store.resolve_uri())
+
+        kinds = con.execute("select data_type from duckdb_columns() where table_name = 'atop'").fetchall()
+        assert kinds == [("VARCHAR",)]
+        assert con.execute("select distinct n from atop").fetchall() == [("x",)]

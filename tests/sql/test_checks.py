@@ -21,6 +21,8 @@ ITEM = {"account_id": "1", "region": "r", "name": "a"}
 SCOPE = {"resource": "image_builders", "account_id": "1", "region": "r"}
 LIMITS = ("check_limits", {"warn_drop_percent": 20})
 AGE = ("scope_limits", {"resource": "image_builders", "scope_hours": 60})
+PRICE = {"region": "*", "instance_type": "s", "platform": "*", "valid_from": at(0), "usd_per_hour": 1.0}
+PRICED = ITEM | {"instance_type": "s", "platform": "w", "observed_at": at(48 * 60)}
 COLUMN = {"feed": "accounts", "column_name": "team"}
 # A row, or rows, that each check must find.
 BROKEN: dict[str, list[tuple[str, dict[str, Any]]]] = {
@@ -32,7 +34,7 @@ BROKEN: dict[str, list[tuple[str, dict[str, Any]]]] = {
     ],
     "coverage_holes": [("coverage", SCOPE | {"status": "denied", "is_expected": False})],
     "stale_scopes": [("coverage", SCOPE | {"is_stale": True, "is_expected": False, "observed_at": at(0)})],
-    "unknown_prices": [("image_builder_overview", {"instance_type": "x"}), ("prices", {"region": "*"})],
+    "unknown_prices": [("image_builders", ITEM | {"instance_type": "x", "observed_at": at(1)}), ("prices", PRICE)],
     "unknown_fields": [("drift", {"path": "New", "kind": "field"})],
     "ambiguous_keys": [("quarantine", {"level": "item", "reason": "ambiguous key: 2 items"})],
     "mart_keys": [("agent_currency", ITEM), ("agent_currency", ITEM)],
@@ -51,7 +53,7 @@ ALSO_BROKEN = [
     ("mart_keys", [("exposure", {"account_id": "1", "region": "r"})]),
     ("feed_columns_removed", [("feed_columns", COLUMN | {"previous_type": "VARCHAR", "next_type": "BIGINT"})]),
     ("negative_spans", [("image_builder_state_spans", OVERLAP)]),
-    ("unknown_prices", [("image_builder_overview", {"usd_per_hour": 1.0}), ("prices", {"region": "*"})]),
+    ("unknown_prices", [("image_builders", PRICED | {"root_volume_size_gb": 201}), ("prices", PRICE)]),
 ]
 
 
@@ -64,6 +66,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 
 
 SOUND = [
+    ("unknown_prices", [("image_builders", PRICED | {"root_volume_size_gb": 200}), ("prices", PRICE)]),
+    ("unknown_prices", [("image_builders", ITEM | {"observed_at": at(1)})]),
     ("rows_fell", [("table_rows", {"table_name": "accounts", "previous_rows": 20, "found_rows": 16}), LIMITS]),
     ("rows_fell", [("table_rows", {"table_name": "accounts", "previous_rows": 4, "found_rows": 1}), LIMITS]),
     (

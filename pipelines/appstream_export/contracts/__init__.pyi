@@ -95,6 +95,7 @@ from .render import (
 )
 from .sql_files import (
     SEVERITIES as SEVERITIES,
+    VIEW_FOLDERS as VIEW_FOLDERS,
     ChartColumns as ChartColumns,
     Param as Param,
     SqlFile as SqlFile,

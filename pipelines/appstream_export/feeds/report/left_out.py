@@ -1,10 +1,13 @@
 """Builders that a large page does not list: groups of those that are alike, so that all totals stay right."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from appstream_export.contracts import SqlFile
 from appstream_export.feeds.report.blocks import KEY
 
 GROUPED = (
@@ -15,15 +18,36 @@ GROUPED = (
 """Columns of builders that the page counts or selects by; javascript/model.js has the tests."""
 STUCK_HOURS, OLD_DAYS = 25 / 60, 180  # as in javascript/model.js
 _GROUP, _NUMBER = "left_out_group", "number"
+_DIMENSION = "dim_image_builder"
+_COUNT_SQL = f"select count(*) as builders from {_DIMENSION} where is_last_life"  # noqa: S608
 
 
-def split_builders(builders: pa.Table, most: int) -> tuple[pa.Table, pa.Table]:
-    """Return the builders to list and the others, each in order of their keys.
+class RowLoader(Protocol):
+    """A function that returns the rows of a file of `sql/report/`; with `only`, those of the builders with its keys."""
 
-    Listed are those that exist, are up and cost the most.
+    def __call__(self, file: SqlFile, /, only: pa.Table | None = None) -> pa.Table:
+        """Return the rows."""
+        ...
+
+
+def load_builders(load_rows: RowLoader, file: SqlFile, most: int) -> tuple[pa.Table, pa.Table]:
+    """Return the builders to list, with all columns, and the others with `GROUPED`, each in order of their keys.
+
+    Listed are those that exist, are up and cost the most. No other's texts are in memory.
     """
-    if builders.num_rows <= most:
-        return builders, builders.slice(0, 0)
+    [bound] = load_rows(replace(file, sql=_COUNT_SQL, reads=(_DIMENSION,)))["builders"].to_pylist()
+    if bound > most:
+        columns = ", ".join((KEY, *GROUPED))
+        every = f"select {columns} from ({file.sql}\n) order by account_id, region, name"  # noqa: S608
+        listed, others = _split_builders(load_rows(replace(file, sql=every)), most)
+        if others.num_rows:
+            return load_rows(file, only=listed.select([KEY])), others
+    builders = load_rows(file)
+    return builders, builders.slice(0, 0)
+
+
+def _split_builders(builders: pa.Table, most: int) -> tuple[pa.Table, pa.Table]:
+    """Return the builders to list and the others, each in order of their keys."""
     order = [("is_gone", "ascending"), ("is_running", "descending"), ("usd_per_hour", "descending"), (KEY, "ascending")]
     places = pc.sort_indices(builders, sort_keys=order)
     return _take_sorted(builders, places[:most]), _take_sorted(builders, places[most:])

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from appstream_export.contracts import SqlFile
 from appstream_export.feeds.report.blocks import KEY, encode_data, encode_table, replace_keys, split_by_builder
-from appstream_export.feeds.report.left_out import group_left_out, split_builders
+from appstream_export.feeds.report.left_out import RowLoader, group_left_out, load_builders
 from appstream_export.lake.storage import HTML_TRAILER, add_checksum
 from appstream_export.settings import compute_freshness_windows
 from appstream_export.version import __version__
@@ -28,8 +28,8 @@ OPTIONAL = {
     "builder_images": ("images", "shared_images", "public_images", "fleets"),
 }
 """Files of `sql/report/` that are left out unless one of these resources is on."""
-RowLoader = Callable[[SqlFile], pa.Table]
-"""A function that returns the rows of a file of `sql/report/`."""
+_BUILDERS, _OF_LISTED = "builders", ("builder_tags", "events")
+"""The file that lists builders, and those of which the rows of other builders are not used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,8 @@ def render_page(
     Of files that are left out, it says which resources switch them on. The page warns if scopes failed and, in the
     reader's browser, if it is older than `freshness_interval` allows.
     """
-    tables = {file.name: load_rows(file) for file in sql_files}
+    tables, others = _load_tables(load_rows, sql_files)
     newest = _convert_row(tables.pop("page").to_pylist()[0] | tables.pop("price_list").to_pylist()[0])
-    tables["builders"], others = split_builders(tables["builders"], BUILDERS_MAX)
     tables |= group_left_out(others, tables, tables["builders"].num_rows)
     facts = newest | {
         "off": {name: resources for name, resources in OPTIONAL.items() if name not in tables},
@@ -67,6 +66,18 @@ def render_page(
     blocks = {"facts": encode_data(facts)} | dict(_encode_tables(tables))
     page = _fill_template(newest, _count_scopes(tables, others), blocks, sql_files)
     return add_checksum(f"{page}\n".encode(), HTML_TRAILER).decode()
+
+
+def _load_tables(load_rows: RowLoader, sql_files: Sequence[SqlFile]) -> tuple[dict[str, pa.Table], pa.Table]:
+    """Return the rows by file, in the files' order, and the builders that are not listed."""
+    files = {file.name: file for file in sql_files}
+    builders, others = load_builders(load_rows, files[_BUILDERS], BUILDERS_MAX)
+    only = builders.select([KEY]) if others.num_rows else None
+    tables = {
+        name: builders if name == _BUILDERS else load_rows(file, only=only if name in _OF_LISTED else None)
+        for name, file in files.items()
+    }
+    return tables, others
 
 
 def _encode_tables(tables: Mapping[str, pa.Table]) -> Iterable[tuple[str, str]]:

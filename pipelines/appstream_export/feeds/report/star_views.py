@@ -14,6 +14,7 @@ import pyarrow as pa
 from appstream_export.contracts import STAR_FOLDER, Column, Contract, SqlFile, list_sql_files
 from appstream_export.feeds.contract_feeds import Feed
 from appstream_export.feeds.publish import PublishResult
+from appstream_export.feeds.report.blocks import KEY
 from appstream_export.feeds.star import FEED_SCOPES, build_star_feeds
 from appstream_export.lake.catalog import FeedConnection
 from appstream_export.lake.duckdb import quote_identifier, quote_literal
@@ -21,6 +22,8 @@ from appstream_export.lake.duckdb import quote_identifier, quote_literal
 # The page lists covered accounts alone: to find the others, all histories would be read.
 _COVERED_SCOPES_SQL = """select account_id, region, true as is_covered, utc_day(observed_at) as first_day,
     utc_day(observed_at) as last_day from scope_runs"""
+
+_LISTED = "listed_builders"
 
 
 class StarViews:
@@ -39,8 +42,13 @@ class StarViews:
         self._published = published if published and _is_newest(published, connection) else None
         self._has_scopes = False
 
-    def load_rows(self, file: SqlFile) -> pa.Table:
-        """Return the rows of a statement of the page; raises StorageFailed, QueryError or OutOfMemory."""
+    def load_rows(self, file: SqlFile, /, only: pa.Table | None = None) -> pa.Table:
+        """Return the rows of a statement of the page; with `only`, those of the builders with its keys.
+
+        Raises StorageFailed, QueryError or OutOfMemory.
+        """
+        if only is not None:
+            self._connection.register_table(_LISTED, only)
         for feed in (self._feeds[name] for name in file.reads if name in self._feeds):
             first_day = self._find_first_day(file.newest_months) if feed.is_in_parts else None
             if self._published:
@@ -48,6 +56,8 @@ class StarViews:
             else:
                 self._derive_sources(feed, file.newest_months)
                 query = _limit_query(feed, first_day)
+            if only is not None and any(column.name == KEY for column in feed.columns):
+                query = f"from ({query}\n) where {KEY} in (from {_LISTED})"
             self._connection.create_temporary_view(feed.name, query)
         return self._connection.run_query(file.sql)
 

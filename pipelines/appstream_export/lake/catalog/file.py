@@ -17,7 +17,12 @@ import duckdb
 from appstream_export.contracts import Contract, Table
 from appstream_export.errors import ConfigurationError, StorageFailed
 from appstream_export.lake.catalog.definitions import find_altered_objects
-from appstream_export.lake.catalog.views import list_catalog_tables, render_file_views, render_table_views
+from appstream_export.lake.catalog.views import (
+    list_catalog_tables,
+    render_file_views,
+    render_table_views,
+    render_table_views_for_creation,
+)
 from appstream_export.lake.duckdb import open_duckdb, quote_literal, translate_duckdb_errors
 from appstream_export.lake.snapshots import Manifest
 from appstream_export.lake.storage import CATALOG_FILE, Store, append_file_checksum, strip_checksum, validate_root_path
@@ -208,14 +213,18 @@ def create_views(
     Raises StorageFailed if files cannot be read or do not match their manifest.
     """
     statements: Iterable[str] = render_file_views(contracts, manifests, lambda path: f"{root.rstrip('/')}/{path}")
+    comments = list[str]()
     if not is_prefilled:
-        statements = (*statements, *render_table_views(contracts, manifests))
+        created = render_table_views_for_creation(contracts, manifests)
+        comments = [statement for statement in created if statement.startswith("comment on ")]
+        statements = (*statements, *created[: len(created) - len(comments)])
     newest, now = manifests[-1], datetime.now(UTC).isoformat()
     with translate_duckdb_errors(), _translate_definition_errors():
         con.execute("begin")
         for statement in statements:
-            if is_commented or not statement.startswith("comment on "):
-                con.execute(statement)
+            con.execute(statement)
+        if is_commented and comments:
+            con.execute(";\n".join(comments))  # at once, because a call of its own takes as long as a comment
         con.execute(
             "create or replace table lake.shows (seq bigint, digest varchar, root varchar, made_at timestamptz)"
         )

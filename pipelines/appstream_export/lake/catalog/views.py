@@ -16,8 +16,10 @@ from itertools import chain
 
 from appstream_export.contracts import (
     ACCOUNT_NAME,
+    DUCKDB_TYPES,
     IS_STALE,
     SNAPSHOT_ID,
+    VIEW_FOLDERS,
     Column,
     Contract,
     JoinKey,
@@ -26,6 +28,7 @@ from appstream_export.contracts import (
     get_operational_table,
     list_snapshot_tables,
     list_view_files,
+    load_sql_files,
 )
 from appstream_export.lake.duckdb import join_identifiers, quote_identifier, quote_literal
 from appstream_export.lake.snapshots import KIND_SWEEP, Manifest, TableFiles, build_scan_query, get_retained_files
@@ -34,6 +37,7 @@ FILES_SCHEMA = "files"  # the schema of views that name files
 HISTORY_SUFFIX, AS_OF_SUFFIX = "_history", "_as_of"
 JOINED_TABLES = ("scope_runs", "accounts")
 """Tables that the views of each table with a resource join: their newest rows, or their history."""
+_CREATE_VIEW = "create view "
 SNAPSHOT_AT = Column("snapshot_at", "timestamp", "When the row's snapshot was committed.")
 # A moment `t` as users write it: a date alone means the end of that day, a time without a zone is in UTC. DuckDB 1.4
 # requires seconds before a zone, so they are added.
@@ -92,6 +96,51 @@ def render_catalog_statements(
     """Yield all statements that create the catalog of a history, in order."""
     yield from render_file_views(contracts, manifests, uri)
     yield from render_table_views(contracts, manifests)
+
+
+def render_table_views_for_creation(contracts: Sequence[Contract], manifests: Sequence[Manifest]) -> tuple[str, ...]:
+    """Return statements with the result of `render_table_views`, in an order in which DuckDB binds each view once."""
+    tables = list_snapshot_tables(contracts)
+    return _sort_for_creation(
+        tuple(tables), tuple(_find_retired_tables(tables, manifests)), tuple(list_view_files(contracts))
+    )
+
+
+@lru_cache(maxsize=4)
+def _sort_for_creation(
+    tables: tuple[Table, ...], retired: tuple[Table, ...], files: tuple[SqlFile, ...]
+) -> tuple[str, ...]:
+    # To create a view, DuckDB binds it with all views below it, which takes most of the time of a new catalog. So each
+    # view is first created with its columns alone, and is replaced before those that it reads. Users' views come last:
+    # only headers of packaged files are known to be true.
+    placeholders = {}
+    for table in tables:
+        view, past = build_newest_view(table), _build_history_view(table)
+        placeholders |= {one.name: _render_placeholder(one.name, _list_types(one)) for one in (view, past)}
+    for past in map(_build_history_view, retired):
+        placeholders[past.name] = _render_placeholder(past.name, _list_types(past))
+    packaged = {file.name for folder in VIEW_FOLDERS for file in load_sql_files(folder)}
+    for file in files:
+        if file.name in packaged:
+            placeholders[file.name] = _render_placeholder(file.name, {c.name: c.type for c in file.columns})
+    views, own, macros, comments = list[str](), list[str](), list[str](), list[str]()
+    for statement in _render_table_statements(tables, retired, files):
+        if statement.startswith(_CREATE_VIEW):
+            is_known = statement.removeprefix(_CREATE_VIEW).split('"')[1] in placeholders
+            (views if is_known else own).append(statement)
+        else:
+            (comments if statement.startswith("comment on ") else macros).append(statement)
+    replaced = (f"create or replace view {view.removeprefix(_CREATE_VIEW)}" for view in reversed(views))
+    return (*placeholders.values(), *macros, *replaced, *own, *comments)
+
+
+def _list_types(view: "View") -> dict[str, str]:
+    return {column.name: DUCKDB_TYPES[column.type] for column in view.columns}
+
+
+def _render_placeholder(name: str, types: Mapping[str, str]) -> str:
+    columns = ", ".join(f"null::{kind} as {quote_identifier(column)}" for column, kind in types.items())
+    return f"{_CREATE_VIEW}{quote_identifier(name)} as select {columns}"
 
 
 def render_file_views(
