@@ -1,5 +1,6 @@
--- fact_image_builder_exposure: One row per image builder of the newest snapshot and way in or out of its network that is
---   open, or of which AWS does not report whether it is. image_builder_latest has a column for each way, also closed ones.
+-- fact_image_builder_exposure: One row per image builder of the newest snapshot and way in or out of its network that
+--   is open, or of which AWS does not report whether it is. image_builder_latest has a column for each way, also closed
+--   ones.
 -- reads: exposure, image_builder_lives
 -- key: row_key
 -- order: image_builder_key, way
