@@ -351,51 +351,21 @@ def _parse_manifest(store: Store, seq: int, raw: bytes) -> Manifest:
 
 @lru_cache(maxsize=1024)  # each stage of a run loads the history
 def _parse_manifest_at(where: str, seq: int, raw: bytes) -> Manifest:
-    manifest = _decode_canonical(raw) or _decode_any(where, raw)
-    if manifest.seq != seq:
-        raise ManifestDamaged(f"{where} is damaged: its content does not match its digest", fix=_RESTORE)
-    if flaw := next(_find_flaws(manifest), None):
-        raise StorageFailed(f"{where} is damaged: {flaw}", fix=_RESTORE)
-    return manifest
-
-
-def _decode_canonical(raw: bytes) -> Manifest | None:
-    """Return the manifest if its bytes are as this version writes them and match its digest; None for all others.
-
-    Histories consist of such manifests: this takes a fifth of the time of `_decode_any`, which says what is wrong.
-    """
-    try:
-        manifest = msgspec.json.decode(raw, type=Manifest)
-        _validate_all_columns(manifest)
-        compact = msgspec.json.format(raw, indent=-1)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    # In canonical form, these are the bytes that the digest was computed from: sorted keys, and no spaces.
-    bare = compact.replace(b'"digest":"%b",' % manifest.digest.encode(), b"", 1)
-    is_whole = hashlib.sha256(bare).hexdigest() == manifest.digest and manifest.schema_version <= FORMAT
-    return manifest if is_whole else None
-
-
-def _decode_any(where: str, raw: bytes) -> Manifest:
-    """Return the manifest; raises ManifestDamaged, or ConfigurationError if a newer version wrote it."""
     try:
         content = msgspec.json.decode(raw, type=dict[str, Any])
         # First of all: a newer format may have other fields, and would look damaged.
         _reject_newer_format(where, content)
         manifest = msgspec.convert(content, Manifest)
-        _validate_all_columns(manifest)
+        for tables in _walk_tables(manifest):
+            _validate_columns(tuple(tables.columns.items()))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ManifestDamaged(f"{where} is damaged: {error}", fix="restore the file from a backup") from error
     # The digest covers the document as it was read, so that an added field is noticed too.
-    if manifest.digest != _compute_digest(content):
+    if manifest.seq != seq or manifest.digest != _compute_digest(content):
         raise ManifestDamaged(f"{where} is damaged: its content does not match its digest", fix=_RESTORE)
+    if flaw := next(_find_flaws(manifest), None):
+        raise StorageFailed(f"{where} is damaged: {flaw}", fix=_RESTORE)
     return manifest
-
-
-def _validate_all_columns(manifest: Manifest) -> None:
-    """Raise msgspec.ValidationError if a column of any table has another form than that of columns."""
-    for tables in _walk_tables(manifest):
-        _validate_columns(tuple(tables.columns.items()))
 
 
 def _walk_tables(manifest: Manifest) -> Iterator[TableFiles]:
