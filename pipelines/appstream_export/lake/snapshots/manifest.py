@@ -49,7 +49,7 @@ _Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]
 _ColumnType: TypeAlias = Annotated[str, Meta(pattern=rf"^({'|'.join(DUCKDB_TYPES)})\Z")]
 
 
-class FileEntry(Struct, frozen=True, kw_only=True):
+class FileEntry(Struct, frozen=True, kw_only=True, gc=False):
     """One committed file."""
 
     path: str
@@ -58,7 +58,7 @@ class FileEntry(Struct, frozen=True, kw_only=True):
     sha256: _Sha256
 
 
-class TableFiles(Struct, frozen=True, kw_only=True):
+class TableFiles(Struct, frozen=True, kw_only=True, gc=False):
     """A table in one snapshot: its files, and the columns (name: contract type) that all of them have."""
 
     files: list[FileEntry]
@@ -78,7 +78,7 @@ class ContractEntry(Struct, frozen=True, kw_only=True):
     sha256: _Sha256
 
 
-class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One commit. `counts` has the numbers of its row in the table `snapshots`, under the same names.
 
     Only sweeps add rows. An expire, erase or repair commit names the files of the newest sweep, and adds `past` (the
