@@ -23,6 +23,7 @@ from .manifest import (
     remove_lost_files as remove_lost_files,
     select_history_until as select_history_until,
 )
+from .packed_history import pack_history as pack_history, unpack_history as unpack_history
 from .parquet import (
     HistoryFile as HistoryFile,
     open_parquet_file as open_parquet_file,
