@@ -231,16 +231,18 @@ def _walk_to_known(store: Store, known: Mapping[str, Manifest], *, pass_damage: 
     raw = _read_raw_manifests(store, max(manifest.seq for manifest in known.values()) + 1)
     try:
         found = list(_walk_chain(store, raw, pass_damage=pass_damage))
-        while found and found[-1].past is None and (parent := known.get(found[-1].parent_digest or "")):
+        if not found or find_newest_rewrite_seq(found):
+            return found
+        while parent := known.get(found[-1].parent_digest or ""):
             found.append(parent)
-        oldest = found[-1] if found else None
-        if oldest and oldest.digest in known and oldest.parent_seq:  # its parent contains the history before it
-            parent = read_manifest(store, oldest.parent_seq)
-            found += [parent, *reversed(parent.past or ())] if parent.digest == oldest.parent_digest else []
+        oldest = found[-1]
+        if oldest.digest in known and oldest.parent_seq:  # its parent contains the history before it
+            rewrite = read_manifest(store, oldest.parent_seq)
+            is_whole = rewrite.past is not None and rewrite.digest == oldest.parent_digest
+            return [*found, rewrite, *reversed(rewrite.past or ())] if is_whole else []
     except (StorageFailed, FileNotFoundError):
         return []  # whoever reads all of them finds out what may be passed
-    is_whole = bool(found) and (found[-1].parent_digest is None or any(one.past is not None for one in found))
-    return found if is_whole else []
+    return found if oldest.parent_digest is None else []
 
 
 def _walk_chain(store: Store, raw_manifests: Sequence[tuple[int, bytes]], *, pass_damage: bool) -> Iterator[Manifest]:
