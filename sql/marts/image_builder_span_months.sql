@@ -1,6 +1,6 @@
 -- image_builder_span_months: One row per state span of an image builder and month (UTC) in which it has days: what the
---   days of that month derive from. The newest snapshot's month is in parts of four days. Times after the month or part
---   are its end, so that rows of past ones rarely change.
+--   days of that month derive from. The newest snapshot's month is in parts that begin on days 1, 9, 17 and 25. Times
+--   after the month or part are its end, so that rows of past ones rarely change.
 -- reads: image_builder_state_spans, snapshots
 -- month date: First day of the month or part.
 -- month_end timestamptz: End of the month or part: the first moment after it.
@@ -59,9 +59,7 @@ parts as (
         m.first_day + p.skipped as month,
         midnight(case when m.is_newest then least(m.first_day + p.until, m.next_day) else m.next_day end) as month_end
     from months as m
-    inner join (
-        values (0, 4), (4, 8), (8, 12), (12, 16), (16, 20), (20, 24), (24, 28), (28, 31)
-    ) as p (skipped, until) on m.is_newest or p.skipped = 0
+    inner join (values (0, 8), (8, 16), (16, 24), (24, 31)) as p (skipped, until) on m.is_newest or p.skipped = 0
 )
 
 select

@@ -45,8 +45,8 @@ def lake(published: Path, tmp_path: Path) -> Lake:
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The warehouse that each test has a copy of."""
     lake = Lake(tmp_path_factory.mktemp("parts") / "warehouse")
-    for day in (0, 31, 60):
-        lake.commit_at(day * DAY, *answers())
+    for month in range(3):
+        lake.commit_at(month * 31 * DAY, *answers())
         publish_feeds(lake.store, lake.contracts)
     return Path(lake.store.root)
 
@@ -95,7 +95,7 @@ def test_a_day_on_which_nothing_changed_writes_rows_of_its_own_month_alone(
     lake: Lake, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = list_files(lake, DAYS)
-    lake.commit_at(61 * DAY, *answers())
+    lake.commit_at(63 * DAY, *answers())
     written, after = publish(lake, caplog), list_files(lake, DAYS)
 
     assert {month[:7] for months in written.values() for month in months} == {"2026-03"}
@@ -109,9 +109,9 @@ def test_a_day_on_which_nothing_changed_writes_rows_of_its_own_month_alone(
 @pytest.mark.parametrize(
     ("change", "months"),
     [
-        (lambda lake: lake.commit_at(61 * DAY, *answers(instance_type="stream.standard.xlarge")), "2026-01 2026-02"),
-        (lambda lake: lake.commit_at(61 * DAY, *answers(), prices=PRICES), "2026-01 2026-02"),
-        (lambda lake: lake.commit_at(61 * DAY, ok(B, builder("x"), minute=40 * 1440), *answers()), "2026-02"),
+        (lambda lake: lake.commit_at(63 * DAY, *answers(instance_type="stream.standard.xlarge")), "2026-01 2026-02"),
+        (lambda lake: lake.commit_at(63 * DAY, *answers(), prices=PRICES), "2026-01 2026-02"),
+        (lambda lake: lake.commit_at(63 * DAY, ok(B, builder("x"), minute=40 * 1440), *answers()), "2026-02"),
     ],
     ids=["a resize", "another price list", "a late answer"],
 )
@@ -171,7 +171,7 @@ def test_a_limited_history_writes_again_only_the_month_that_it_cuts(
     lake: Lake, caplog: pytest.LogCaptureFixture
 ) -> None:
     publish(lake, caplog, history_days=40)
-    lake.commit_at(61 * DAY, *answers())
+    lake.commit_at(63 * DAY, *answers())
 
     assert publish(lake, caplog, history_days=40)[DAYS] == ["2026-01", "2026-03-01"]
     assert all(load(lake, name) == compute(lake, name, 40) for name in FACTS)
@@ -182,7 +182,7 @@ def test_the_kept_beginning_of_bi_duckdb_is_not_written_again_where_v1_is_publis
         return [(file.name, file.stat().st_mtime_ns) for file in Path(lake.store.root, "kept/bi_duckdb").iterdir()]
 
     before = find_kept()
-    lake.commit_at(61 * DAY, *answers())
+    lake.commit_at(63 * DAY, *answers())
     publish_feeds(lake.store, lake.contracts)
 
     assert len(before) == 1
@@ -197,13 +197,13 @@ def test_parts_of_the_newest_month_become_one_with_the_same_rows(
     for number, hour in enumerate((0, 7.4 * DAY, 15 * DAY, 15.2 * DAY, 27 * DAY)):
         lake.commit_at(hour, *answers(state=("RUNNING", "STOPPED")[number % 2]))
         written.append(publish(lake, caplog, versions=("v2",))[DAYS])
-    rows = load(lake, DAYS)
+    days = load(lake, DAYS)
     lake.commit_at(31 * DAY, *answers(state="STOPPED"))
 
-    parts = [["01"], ["01", "05", "09"], ["09", "13", "17"], ["17"], ["17", "21", "25", "29"]]
-    assert written == [[f"2026-01-{day}" for day in days] for days in parts]
+    first, second, third, fourth = (f"2026-01-{day:02}" for day in (1, 9, 17, 25))
+    assert written == [[first], [first, second], [second, third], [third], [third, fourth]]
     assert publish(lake, caplog, versions=("v2",))[DAYS] == ["2026-01", "2026-02-01"]
-    complete = [row for row in rows if row[5] < at(26 * 1440).date()]
+    complete = [row for row in days if row[5] < at(26 * 1440).date()]
     assert [row for row in load(lake, DAYS) if row[5] < at(26 * 1440).date()] == complete
     assert len(complete) == 3 * 26
 
@@ -216,13 +216,13 @@ def test_keys_of_new_rows_alone_are_compared_with_the_dimensions(lake: Lake, mon
             compared[found[2]] += known(connection, f"select count(*) from {found[1]}")[0][0]
         return known(connection, query, params)
 
-    lake.commit_at(61 * DAY, *answers())
+    lake.commit_at(63 * DAY, *answers())
     monkeypatch.setattr(FeedConnection, "fetch_rows", note)
     publish_feeds(lake.store, lake.contracts, STAR)
 
     keys = next(feed for feed in build_star_feeds(lake.contracts, ()) if feed.name == DAYS).foreign_keys
-    assert compared[DAYS] == len(keys) * 3 * len(["03-01", "03-02", "03-03", "03-04"])
-    assert len(load(lake, DAYS)) == 3 * 62
+    assert compared[DAYS] == len(keys) * 3 * 6, "from March 1 to 6"
+    assert len(load(lake, DAYS)) == 3 * 64
 
 
 def test_all_keys_are_compared_if_a_dimension_has_lost_one(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +237,7 @@ def test_all_keys_are_compared_if_a_dimension_has_lost_one(lake: Lake, monkeypat
         }
         return [cut.get(feed.name, feed) for feed in feeds]
 
-    lake.commit_at(61 * DAY, *answers())
+    lake.commit_at(63 * DAY, *answers())
     monkeypatch.setattr(publishing, "build_version_feeds", build)
 
     with pytest.raises(ContractError, match="feed fact_export_run: 2 values of day are not in dim_date"):
@@ -257,7 +257,7 @@ def test_erased_rows_are_in_no_part_and_the_same_search_finds_them_before(lake: 
     kept = {path.rpartition("/")[2] for path in list_kept(lake)}
     assert kept
     assert find_name(lake) >= {"bi.duckdb", f"{DAYS}.2026-01.parquet", f"{DAYS}.2026-02.parquet", *kept}
-    now = at(round(61 * DAY * 60)) + timedelta(days=2)
+    now = at(round(63 * DAY * 60)) + timedelta(days=2)
     result = erase_account(
         lake.store, lake.contracts, C[:12], now=now, tool_version="0",
         republish=lambda: publish_feeds(lake.store, lake.contracts, clock=lambda: now),

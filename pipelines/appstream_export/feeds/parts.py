@@ -1,7 +1,7 @@
 """Facts of `feeds/v2` in files by month, so that a publication writes only the months that may have changed.
 
 `fact_image_builder_day.2026-10.parquet` has the rows of October. The newest snapshot's month of facts by day is in
-parts of at most four days: `fact_image_builder_day.2026-11-09.parquet` begins with November 9. A part has a digest of
+parts of at most eight days: `fact_image_builder_day.2026-11-09.parquet` begins with November 9. A part has a digest of
 what its rows derive from: the feed's SQL and columns, and the rows of its `inputs`, or else its own. If the served
 generation has the part with the same digest, and its bytes are what its description says, the new generation gets the
 same file under a second name. Generations from before an erase are never used.
@@ -23,7 +23,7 @@ from appstream_export.lake.catalog import FeedConnection
 from appstream_export.lake.duckdb import quote_identifier, quote_literal
 from appstream_export.lake.snapshots import FileEntry, open_parquet_file, read_row_groups
 
-PART_DAYS = 4  # the mart image_builder_span_months has the same parts
+PART_DAYS = 8  # the mart image_builder_span_months has the same parts
 UNDATED = "undated"
 """The part of rows that have no date or time."""
 
@@ -32,7 +32,7 @@ UNDATED = "undated"
 class FactPart:
     """The file with the rows of a month or part, and the digest of what they derive from.
 
-    `month` is such as `2026-10`, or `2026-11-09` for the days from November 9 to 12.
+    `month` is such as `2026-10`, or `2026-11-09` for the days from November 9 to 16.
     """
 
     month: str
