@@ -5,12 +5,9 @@ updated in it or deleted from it. So `bi.duckdb` begins as its copy, and the row
 block of it holds an earlier value. If any of its months has changed, the file is made again from the parts.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-
-import pyarrow as pa
 
 from appstream_export.feeds.contract_feeds import Feed
 from appstream_export.feeds.definitions import check_columns
@@ -20,8 +17,6 @@ from appstream_export.feeds.relations import render_column_definitions
 from appstream_export.lake.catalog import FeedConnection, get_feed_table_name
 
 _KEPT_NAME = "bi_duckdb"
-_ROWS_AT_ONCE = 122_880
-"""A row group of DuckDB. Fewer rows go to the log first, and a checkpoint soon writes them again."""
 
 
 def create_table(connection: FeedConnection, feed: Feed, query: str) -> str:
@@ -92,23 +87,9 @@ def _add_months(connection: FeedConnection, generations: GenerationStore, plan: 
     reused = [part for part in plan.reused if part.month in months and part.month not in (present or ())]
     if present is None:
         create_table(connection, feed, f"from ({query}) limit 0" if reused else query)
-    # After the past, rows are added in one transaction: as a row group of their own, not to the last one of the past.
-    with connection.transaction() if present is not None else nullcontext():
-        for rows in _join_small_tables(rows for part in reused for rows in read_part(generations, feed, part)):
+    for part in reused:
+        for rows in read_part(generations, feed, part):
             connection.insert_rows(table, rows)
-        if missing and (present is not None or reused):
-            connection.insert_rows(table, query)
+    if missing and (present is not None or reused):
+        connection.insert_rows(table, query)
     return table
-
-
-def _join_small_tables(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Yield the same rows in fewer tables."""
-    joined, count = list[pa.Table](), 0
-    for table in tables:
-        joined.append(table)
-        count += table.num_rows
-        if count >= _ROWS_AT_ONCE:
-            yield pa.concat_tables(joined)
-            joined, count = [], 0
-    if joined:
-        yield pa.concat_tables(joined)

@@ -175,22 +175,16 @@ class FeedConnection:
             for column, text in columns.items()
         ]
         # A transaction for each table: DuckDB holds all rows of a transaction in memory.
-        with self.transaction():
-            for statement in statements:
-                self._execute_statement(statement)
-        return table
-
-    @contextmanager
-    def transaction(self) -> Generator[None]:
-        """Commit what the block does at its end, or nothing of it if it fails."""
         self._execute_statement("begin")
         try:
-            yield
+            for statement in statements:
+                self._execute_statement(statement)
             self._execute_statement("commit")
         except BaseException:
             with suppress(StorageFailed):
                 self._execute_statement("rollback")
             raise
+        return table
 
     def insert_rows(self, table: str, rows: str | pa.Table) -> None:
         """Insert the rows of a query, or of an Arrow table, into a table of the file."""
