@@ -11,7 +11,7 @@ import pytest
 from appstream_export.lake.catalog import kept_history
 from appstream_export.lake.catalog.kept_parts import KeptParts
 from appstream_export.lake.maintenance import verify_warehouse
-from appstream_export.lake.snapshots import Manifest, load_history, pack_history, unpack_history
+from appstream_export.lake.snapshots import Manifest, decode_history, encode_history, load_history
 from appstream_export.lake.storage import KeptName, Store
 from tests.lake.lakes import DAY, A, Lake, at, builder, live_randomly, ok
 from tests.lake.stores import Around
@@ -115,13 +115,13 @@ def test_a_kept_file_with_values_that_no_manifest_has_is_not_used(lake: Lake) ->
     [file] = sweeps[1].tables[name].files
     forged = msgspec.structs.replace(file, path="../../etc/passwd")
     tables = sweeps[1].tables | {name: msgspec.structs.replace(sweeps[1].tables[name], files=[forged])}
-    content = pack_history([sweeps[0], msgspec.structs.replace(sweeps[1], tables=tables), *sweeps[2:]])
+    content = encode_history([sweeps[0], msgspec.structs.replace(sweeps[1], tables=tables), *sweeps[2:]])
     kept = KeptParts(lake.store, 6)
     written = KeptName("manifests", "2026-02", sweeps[-1].digest, sha256(content).hexdigest(), "msgpack")
 
     assert kept.write_content(written, BytesIO(content)) == written
-    assert unpack_history(pack_history(sweeps)) == tuple(sweeps)
-    assert unpack_history(content) == ()
+    assert decode_history(encode_history(sweeps)) == tuple(sweeps)
+    assert decode_history(content) == ()
     assert kept_history.load_publishers_history(lake.store) == load_history(lake.store)
 
 

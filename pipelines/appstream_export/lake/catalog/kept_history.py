@@ -14,10 +14,10 @@ from appstream_export.lake.catalog.kept_parts import KeptParts
 from appstream_export.lake.snapshots import (
     KIND_SWEEP,
     Manifest,
+    decode_history,
+    encode_history,
     find_newest_rewrite_seq,
     load_history,
-    pack_history,
-    unpack_history,
 )
 from appstream_export.lake.storage import KeptName, Store
 
@@ -28,7 +28,7 @@ _LEAST = 20  # fewer manifests are read as quickly as a kept file
 def load_publishers_history(store: Store) -> list[Manifest]:
     """Return the history, oldest first, with the help of the kept file; empty before the first snapshot."""
     _, content = KeptParts(store).read_newest(_NAME)
-    known = {manifest.digest: manifest for manifest in unpack_history(content)} if content else {}
+    known = {manifest.digest: manifest for manifest in decode_history(content)} if content else {}
     return load_history(store, pass_damage=True, known=known)
 
 
@@ -40,7 +40,7 @@ def keep_history(kept: KeptParts, manifests: Sequence[Manifest]) -> None:
     name, _ = kept.read_newest(_NAME)
     if name and name.key == past[-1].digest:
         return None
-    content = pack_history(past)
+    content = encode_history(past)
     month = f"{past[-1].committed_at:%Y-%m}"
     written = KeptName(_NAME, month, past[-1].digest, sha256(content).hexdigest(), "msgpack")
     kept.remove_files(_NAME)

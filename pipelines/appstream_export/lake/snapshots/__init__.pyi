@@ -1,4 +1,5 @@
 from .commit import commit_snapshot as commit_snapshot
+from .encoded_history import decode_history as decode_history, encode_history as encode_history
 from .epoch import convert_epoch_us as convert_epoch_us
 from .losses import describe_loss as describe_loss
 from .manifest import (
@@ -23,7 +24,6 @@ from .manifest import (
     remove_lost_files as remove_lost_files,
     select_history_until as select_history_until,
 )
-from .packed_history import pack_history as pack_history, unpack_history as unpack_history
 from .parquet import (
     HistoryFile as HistoryFile,
     open_parquet_file as open_parquet_file,

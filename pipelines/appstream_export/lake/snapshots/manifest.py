@@ -241,7 +241,7 @@ def _walk_to_known(store: Store, known: Mapping[str, Manifest], *, pass_damage: 
             is_whole = rewrite.past is not None and rewrite.digest == oldest.parent_digest
             return [*found, rewrite, *reversed(rewrite.past or ())] if is_whole else []
     except (StorageFailed, FileNotFoundError):
-        return []  # whoever reads all of them finds out what may be passed
+        return []  # reading all of them shows what may be passed
     return found if oldest.parent_digest is None else []
 
 

@@ -21,21 +21,21 @@ from appstream_export.lake.snapshots.manifest import (
 )
 
 
-class _PackedSweep(Struct, frozen=True, array_like=True, gc=False):
+class _EncodedSweep(Struct, frozen=True, array_like=True, gc=False):
     """A manifest without its tables, and these: name, place of the columns, and files (path, rows, bytes, SHA-256)."""
 
     bare: Manifest
     tables: list[tuple[ColumnName, int, list[tuple[str, RowCount, RowCount, Sha256]]]]
 
 
-class _PackedHistory(Struct, frozen=True, array_like=True):
+class _EncodedHistory(Struct, frozen=True, array_like=True):
     columns: list[dict[ColumnName, ColumnType]]
-    sweeps: list[_PackedSweep]
+    sweeps: list[_EncodedSweep]
 
 
-def pack_history(sweeps: Sequence[Manifest]) -> bytes:
-    """Return manifests in one document, for `unpack_history`."""
-    columns, packed = list[dict[str, str]](), list[_PackedSweep]()
+def encode_history(sweeps: Sequence[Manifest]) -> bytes:
+    """Return manifests in one document, for `decode_history`."""
+    columns, encoded = list[dict[str, str]](), list[_EncodedSweep]()
     for sweep in sweeps:
         tables = []
         for name, table in sweep.tables.items():
@@ -43,27 +43,27 @@ def pack_history(sweeps: Sequence[Manifest]) -> bytes:
                 columns.append(table.columns)
             files = [(file.path, file.rows, file.bytes, file.sha256) for file in table.files]
             tables.append((name, columns.index(table.columns), files))
-        packed.append(_PackedSweep(msgspec.structs.replace(sweep, tables={}), tables))
-    return msgspec.msgpack.encode(_PackedHistory(columns, packed))
+        encoded.append(_EncodedSweep(msgspec.structs.replace(sweep, tables={}), tables))
+    return msgspec.msgpack.encode(_EncodedHistory(columns, encoded))
 
 
 @lru_cache(maxsize=1)  # the stages of a run read the same
-def unpack_history(content: bytes) -> tuple[Manifest, ...]:
-    """Return the manifests that `pack_history` packed; none if any value has not the form that manifests have."""
+def decode_history(content: bytes) -> tuple[Manifest, ...]:
+    """Return the manifests that `encode_history` encoded; none if any value has not the form that manifests have."""
     try:
-        history = msgspec.msgpack.decode(content, type=_PackedHistory)
-        found = tuple(_unpack_sweep(packed, history.columns) for packed in history.sweeps)
+        history = msgspec.msgpack.decode(content, type=_EncodedHistory)
+        found = tuple(_build_manifest(encoded, history.columns) for encoded in history.sweeps)
     except (msgspec.DecodeError, IndexError):
         return ()
     return () if any(True for sweep in found for _ in find_flaws(sweep)) else found
 
 
-def _unpack_sweep(packed: _PackedSweep, columns: Sequence[dict[str, str]]) -> Manifest:
+def _build_manifest(encoded: _EncodedSweep, columns: Sequence[dict[str, str]]) -> Manifest:
     tables = {
         name: TableFiles(
             files=[FileEntry(path=path, rows=rows, bytes=size, sha256=digest) for path, rows, size, digest in files],
             columns=columns[place],
         )
-        for name, place, files in packed.tables
+        for name, place, files in encoded.tables
     }
-    return msgspec.structs.replace(packed.bare, tables=tables)
+    return msgspec.structs.replace(encoded.bare, tables=tables)
