@@ -25,7 +25,7 @@ class _EncodedSweep(Struct, frozen=True, array_like=True, gc=False):
     """A manifest without its tables, and these: name, place of the columns, and files (path, rows, bytes, SHA-256)."""
 
     bare: Manifest
-    tables: list[tuple[ColumnName, int, list[tuple[str, RowCount, RowCount, Sha256]]]]
+    tables: list[tuple[ColumnName, RowCount, list[tuple[str, RowCount, RowCount, Sha256]]]]
 
 
 class _EncodedHistory(Struct, frozen=True, array_like=True):
@@ -53,7 +53,7 @@ def decode_history(content: bytes) -> tuple[Manifest, ...]:
     try:
         history = msgspec.msgpack.decode(content, type=_EncodedHistory)
         found = tuple(_build_manifest(encoded, history.columns) for encoded in history.sweeps)
-    except (msgspec.DecodeError, IndexError):
+    except (msgspec.DecodeError, UnicodeDecodeError, IndexError):
         return ()
     return () if any(True for sweep in found for _ in find_flaws(sweep)) else found
 
