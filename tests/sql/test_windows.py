@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from random import Random
 from typing import Any
 
 import duckdb
@@ -105,7 +106,7 @@ def test_a_question_counts_from_its_edge_on(name: str, answer: Any) -> None:
 
 
 KEY = {"image_builder_key": "1/r/a"}
-LIFE = {"image_builder_life_key": "1/r/a/1", "life": 1}
+LIFE = KEY | {"image_builder_life_key": "1/r/a/1", "life": 1}
 
 
 def star_day(on: date, **more: Any) -> tuple[str, dict[str, Any]]:
@@ -132,12 +133,46 @@ def test_days_that_are_alike_are_one_row_and_begin_with_the_last_month(answer: A
 
 
 def test_a_day_of_two_lives_is_one_row_of_the_page_with_the_state_of_the_later_one(answer: Any) -> None:
-    lives = [("dim_image_builder", {"image_builder_life_key": f"k/{n}", "life": n}) for n in (9, 10)]
+    lives = [("dim_image_builder", KEY | {"image_builder_life_key": f"k/{n}", "life": n}) for n in (9, 10)]
     later = star_day(TODAY, image_builder_life_key="k/10", state="RUNNING", disk_usd_at_least=None)
     rows = [("fact_export_run", {"day": TODAY}), *lives, star_day(TODAY, image_builder_life_key="k/9"), later]
 
     columns = "state, running_hours_at_least, instance_usd_at_least, disk_usd_at_least"
     assert answer(panel("days"), rows, columns) == [("RUNNING", 2.0, 2.0, None)]
+
+
+def list_sequences(rows: Rows) -> list[tuple[Any, ...]]:
+    """The sequences of days of builders, one by one: a day of several lives is one, with the last one's state."""
+    days: dict[tuple[str, date], list[dict[str, Any]]] = {}
+    for row in (row for table, row in rows if table == "fact_image_builder_day"):
+        days.setdefault((row["image_builder_key"], row["day"]), []).append(row)
+    found: list[list[Any]] = []
+    for (key, on), some in sorted(days.items()):
+        usd = [row["instance_usd_at_least"] for row in some]
+        last = max(some, key=lambda row: row["image_builder_life_key"])
+        shown = [last["state"], float(len(some)), None if None in usd else sum(usd), float(len(some))]
+        if found and [key, on - found[-1][2] * DAY, *shown] == [found[-1][0], found[-1][1], *found[-1][3:]]:
+            found[-1][2] += 1
+        else:
+            found.append([key, on, 1, *shown])
+    return [tuple(one) for one in found]
+
+
+def test_sequences_of_days_are_those_that_a_walk_through_all_days_finds(answer: Any) -> None:
+    random, rows = Random(7), [("fact_export_run", {"day": TODAY})]  # noqa: S311
+    for name in "abcdef":
+        for life in (1, 2):
+            keys = {"image_builder_key": name, "image_builder_life_key": f"{name}/{life}"}
+            rows.append(("dim_image_builder", keys | {"life": life}))
+            for n in range(14):
+                state, usd = random.choice((None, "RUNNING")), random.choice((None, 1.0))
+                if name in "ab" or (life == 1 and random.random() < (1.0 if name == "c" else 0.7)):
+                    more = {"state": state, "instance_usd_at_least": usd} if name in "af" else {}
+                    rows.append(star_day(TODAY - n * DAY, **keys | more))
+
+    found = answer(panel("days"), rows)
+    assert found == list_sequences(rows)
+    assert [sum(row[0] == name for row in found) for name in "bc"] == [1, 1], "these builders have one sequence"
 
 
 def test_of_a_builder_the_newest_50_events_remain_and_the_others_are_counted(answer: Any) -> None:

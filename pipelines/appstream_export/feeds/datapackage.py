@@ -167,6 +167,12 @@ def parse_parts(package: Mapping[str, Any], folder: str) -> dict[str, list[FactP
     return found
 
 
+def parse_whole_files(package: Mapping[str, Any], folder: str) -> dict[str, tuple[str, str]]:
+    """Return path and SHA-256 of each feed's Parquet file that is no part; `folder` is the start of the paths."""
+    whole = (resource for resource in list_parquet_resources(package) if "part_of" not in resource)
+    return {resource["name"]: (f"{folder}{resource['path']}", resource["sha256"]) for resource in whole}
+
+
 def _build_resource(feed: Feed, suffix: str, file: FileEntry) -> dict[str, Any]:
     name = file.path.rpartition("/")[2]
     # Names must be unique within a package: only the Parquet file has the name of the feed.
