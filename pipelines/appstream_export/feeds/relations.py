@@ -1,6 +1,7 @@
 """Keys between feeds: declared in `bi.duckdb`, and checked before anything is served."""
 # ruff: noqa: S608 - names come from checked contracts and headers
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -38,17 +39,21 @@ def check_foreign_keys(
     `written` has SQL by the name of a feed: only rows for which it is true are compared. Give none unless the other
     rows were compared with an earlier generation's dimensions, of which no key is gone: see `has_keys`.
     """
-    keys = [(feed, column, to) for feed in feeds if feed.required for column, to in feed.foreign_keys.items()]
-    for feed, column, to in keys:
-        name, rows = quote_identifier(column), get_feed_table_name(feed.name)
+    leads = defaultdict[tuple[str, str], list[str]](list)  # one statement for each key of a dimension
+    for feed in (feed for feed in feeds if feed.required):
+        for column, to in feed.foreign_keys.items():
+            name, rows = quote_identifier(column), get_feed_table_name(feed.name)
+            where = f"{name} is not null and {written.get(feed.name, 'true')}"
+            leads[column, to].append(f"select {quote_literal(feed.name)} as feed, {name} from {rows} where {where}")
+    for (column, to), queries in leads.items():
+        name = quote_identifier(column)
         query = (
-            f"select any_value({name}), count(distinct {name}) from (from {rows} where {name} is not null"
-            f" and {written.get(feed.name, 'true')}) anti join {get_feed_table_name(to)} using ({name})"
+            f"select feed, any_value({name}), count(distinct {name}) from ({' union all '.join(queries)})"
+            f" anti join {get_feed_table_name(to)} using ({name}) group by feed order by feed limit 1"
         )
-        [(example, found)] = connection.fetch_rows(query)
-        if found:
+        for feed_name, example, found in connection.fetch_rows(query):
             raise ContractError(
-                f"feed {feed.name}: {found} values of {column} are not in {to}, such as {quote_literal(str(example))}"
+                f"feed {feed_name}: {found} values of {column} are not in {to}, such as {quote_literal(str(example))}"
             )
 
 
