@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -30,7 +30,7 @@ from appstream_export.lake.catalog.named_queries import (
     run_named_query,
 )
 from appstream_export.lake.storage import open_store
-from appstream_export.run import Request, RunResult, execute_run
+from appstream_export.run import Request, RunResult, execute_run, stages
 from appstream_export.settings import Settings
 from tests.lake.lakes import A, Lake, builder, ok
 
@@ -57,6 +57,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("questions") / "d"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo_module, "execute_run", commit_alone)
+        # Costs per day depend on when a run committed, which is not to depend on this machine's speed.
+        patch.setattr(stages, "_build_clock", lambda moment: lambda: moment + timedelta(seconds=1))
         assert len(list(play_demo(folder, Event(), FRIDAY, resources=["image_builders"]))) == 4
     publish_catalog(open_store(str(folder / "warehouse")), load_contract_set())
     return folder / "warehouse"
