@@ -61,13 +61,10 @@ def test_a_column_that_a_dashboard_would_miss_ends_with_1(warehouse: Path, told:
     code, out, err = told("feeds", "diff", str(other), "--warehouse", str(warehouse))
 
     assert (code, err) == (1, "")
-    assert out.splitlines() == [
-        f"breaks  v2/image_builder_latest: column was_{name} VARCHAR is gone; renamed to state_change_{name}?"
-        for name in ("reason_code", "reason_message")
-    ] + [
-        f"adds  v2/image_builder_latest: column state_change_{name} VARCHAR"
-        for name in ("reason_code", "reason_message")
-    ]
+    column, hint = "v2/image_builder_latest: column", "renamed to state_change_reason_code?"
+    assert f"breaks  {column} was_reason_code VARCHAR is gone; {hint}" in out
+    assert f"adds  {column} state_change_reason_code VARCHAR" in out
+    assert "the feed is gone" not in out, "it is compared with the version that it is of"
 
 
 def test_without_feeds_the_way_to_them_is_named_and_the_exit_code_is_2(warehouse: Path, told: Told) -> None:

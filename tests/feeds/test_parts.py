@@ -224,8 +224,8 @@ def test_keys_of_new_rows_alone_are_compared_with_the_dimensions(lake: Lake, mon
     compared, known = Counter[str](), FeedConnection.fetch_rows
 
     def note(connection: FeedConnection, query: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        if found := re.search(r'\(from (filled\.main\."(fact_\w+)" where .+)\) anti join', query):
-            compared[found[2]] += known(connection, f"select count(*) from {found[1]}")[0][0]
+        for rows, feed in re.findall(r'from (filled\.main\."(fact_\w+)" where .+?)(?: union all |\) anti join)', query):
+            compared[feed] += known(connection, f"select count(*) from {rows}")[0][0]
         return known(connection, query, params)
 
     lake.commit_at(63 * DAY, *answers())
