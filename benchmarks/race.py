@@ -80,6 +80,7 @@ class Size:
     """Builders and snapshots of a long history."""
     aged: tuple[int, int] = (1_000, 365)
     """Builders and days of daily snapshots, after which what follows a commit is measured."""
+    aged_long: tuple[int, int] = (5_000, 730)
     is_timed: bool = True
 
 
@@ -90,7 +91,7 @@ def shrink(size: Size) -> Size:
         wide=replace(size.wide, accounts=10),
         called=(replace(size.called[0], accounts=5), replace(size.called[1], accounts=5)),
         scaled=replace(scale.QUICK, accounts=10), sharded=200, items=(1_000, 5_000), committed=1_000, kept=(200, 5),
-        aged=(100, 5), is_timed=False,
+        aged=(100, 5), aged_long=(100, 5), is_timed=False,
     )  # fmt: skip
 
 

@@ -128,6 +128,12 @@ def measure_age(size: Size, folder: Path) -> list[Figure]:
     return age.measure(builders, days, size.rounds, folder, is_judged=size.is_timed)
 
 
+def measure_long_age(size: Size, folder: Path) -> list[Figure]:
+    """Measure the same of a larger estate after two years, with feeds/v2 alone. Its history takes minutes to make."""
+    (builders, days), rounds, at_most = size.aged_long, size.rounds, age.LONG_GROWTH_MAX
+    return age.measure(builders, days, rounds, folder, published=age.STAR, at_most=at_most, is_judged=size.is_timed)
+
+
 SUITES: Mapping[str, Callable[[Size, Path], list[Figure]]] = {
     "whole": races.measure_whole,
     "sparse": races.measure_sparse,
@@ -140,4 +146,5 @@ SUITES: Mapping[str, Callable[[Size, Path], list[Figure]]] = {
     "commit": measure_commit,
     "history": measure_history,
     "age": measure_age,
+    "age_long": measure_long_age,
 }
