@@ -180,12 +180,12 @@ def _publish_snapshot(
     requested: Collection[Task] | None,
     discovery_problem: str | None,
 ) -> RunResult:
-    """Read the outcomes of the requested tasks from the snapshot, publish it, and return the run's result."""
+    """Publish the snapshot, read the outcomes of the requested tasks from it, and return the run's result."""
+    publication = publish_outputs(context, prepared.request, store, manifest.seq)  # needs the memory of the outcomes
     results, problem = try_after_commit(
         lambda: load_task_results(store, manifest, prepared.tasks, requested=requested),
         "the outcomes of its scopes could not be read",
     )
-    publication = publish_outputs(context, prepared.request, store, manifest.seq)
     return build_run_result(
         manifest,
         results or TaskResults(outcomes_problem=problem),
