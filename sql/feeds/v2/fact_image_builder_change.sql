@@ -13,8 +13,8 @@
 -- changed_in_snapshot_utc timestamp: When that snapshot was committed. UTC.
 -- change varchar: first_seen, created, changed, deleted or ended (its scope is no longer read).
 -- column_name varchar: Column that changed; null for the whole item.
--- old_value varchar: Value before, as text, null when absent; null for the whole item, whose last known values are in
---   dim_image_builder.
+-- old_value varchar: Value before, as text, null when absent; null for the whole item. dim_image_builder has the
+--   ARN, names, size, platform, state and tags of a builder that is gone.
 -- new_value varchar: Value after, as text, null when absent; null for the whole item.
 -- observed_at_utc timestamp: When AWS gave the answer that proves the change; null if it never answered. UTC.
 -- previous_observed_at_utc timestamp: When AWS gave the answer before, null if none; the change happened between the
