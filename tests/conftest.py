@@ -43,12 +43,16 @@ def no_ambient_aws(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Tem
 
 @pytest.fixture(autouse=True)
 def our_log_as_it_was() -> Iterator[None]:
-    """A command run within the tests' process points our log to its stderr: not beyond its test."""
-    log = logging.getLogger("appstream_export")
-    handlers, level, propagate = [*log.handlers], log.level, log.propagate
+    """A command run within the tests' process points our log to its stderr, and Dagster may set the level of all logs.
+
+    Neither lasts beyond its test.
+    """
+    log, root = logging.getLogger("appstream_export"), logging.getLogger()
+    handlers, propagate, levels = [*log.handlers], log.propagate, {each: each.level for each in (log, root)}
     yield
     log.handlers, log.propagate = handlers, propagate
-    log.setLevel(level)  # clears what its children keep of their level, which setting the attribute would not
+    for each, level in levels.items():
+        each.setLevel(level)  # clears what its children keep of their level, which setting the attribute would not
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from appstream_export import feeds
 from appstream_export.errors import ExportError
 from appstream_export.feeds import report
-from appstream_export.feeds.generations import CURRENT, FEEDS_DATABASE, FEEDS_ROOT, PACKAGE, V1
+from appstream_export.feeds.generations import CURRENT, FEEDS_DATABASE, FEEDS_ROOT, PACKAGE, V2
 from appstream_export.feeds.verify import verify_feeds
 from appstream_export.lake.maintenance.verify import verify_warehouse
 from appstream_export.lake.snapshots.manifest import load_history
@@ -26,7 +26,7 @@ from tests.lake.model import Item, answer
 from tests.lake.told import Told
 
 _GONE = C.partition("/")[0]
-_GENERATIONS = f"{paths.FEEDS_FOLDER}/generations/"
+_GENERATIONS = f"{FEEDS_ROOT}/{V2}/generations/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +109,8 @@ def _choose_files(lake: Lake, dice: Random, per_kind: int) -> dict[str, list[str
         "report": [paths.REPORT_FILE],
         "feed": dice.sample([path for path in generation if path.endswith(".parquet")], per_kind),
         "feeds' description": [path for path in generation if path.endswith(PACKAGE)],
-        "feeds' pointer": [f"{FEEDS_ROOT}/{V1}/{CURRENT}"],
-        "feeds' database": [f"{FEEDS_ROOT}/{V1}/{FEEDS_DATABASE}"],
+        "feeds' pointer": [f"{FEEDS_ROOT}/{V2}/{CURRENT}"],
+        "feeds' database": [f"{FEEDS_ROOT}/{V2}/{FEEDS_DATABASE}"],
     }
     return found | ({"catalog": [paths.CATALOG_FILE]} if lake.store.has_catalog_file else {})
 
@@ -137,7 +137,7 @@ def _find_named(store: Store, path: str, damaged: bytes | None) -> set[str]:
     whole = store.read_bytes(path)
     _put(store, path, damaged)
     try:
-        if not path.startswith(paths.FEEDS_FOLDER):
+        if not path.startswith(FEEDS_ROOT):
             return {problem.path for problem in verify_warehouse(store).problems if not problem.is_note}
         problems = verify_feeds(store)
     except ExportError as error:  # without its pointer no feed is found, and the error says so

@@ -91,6 +91,7 @@ def test_a_run_that_published_the_star_computes_nothing_of_it_again(
     with SharedConnection(lake.store, lake.contracts) as shared:
         published = publish_feeds(lake.store, lake.contracts, FeedsSettings(), shared=shared)
         shared.close()  # with all that was derived
+        caplog.clear()
         with caplog.at_level(logging.DEBUG, "appstream_export.lake.catalog.derived"):
             publish_report(lake.store, lake.contracts, Settings(), shared=shared, published=published)
     lake.store.fetch(REPORT_FILE, str(tmp_path / "report.html"))

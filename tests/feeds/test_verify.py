@@ -129,6 +129,16 @@ def test_a_pointer_that_is_damaged_is_written_anew(copy: Lake) -> None:
     assert verify_feeds(copy.store) == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_pointer_that_is_missing_is_a_problem_though_the_other_version_is_served(copy: Lake, version: str) -> None:
+    Path(copy.store.root, "feeds", version, "current.json").unlink()
+
+    assert verify_feeds(copy.store) == [
+        f"{version}: current.json: missing; publish it again with: appstream-export feeds publish"
+    ]
+
+
 def test_without_feeds_the_command_that_makes_them_is_named(lake: Lake) -> None:
     lake.commit(ok(A))
     with pytest.raises(ConfigurationError, match="no feeds yet; publish them with: appstream-export feeds publish"):

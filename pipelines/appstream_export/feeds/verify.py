@@ -17,6 +17,7 @@ from appstream_export.feeds import datapackage
 from appstream_export.feeds.contract_feeds import Feed
 from appstream_export.feeds.definitions import build_feed_schema
 from appstream_export.feeds.generations import (
+    CURRENT,
     PACKAGE,
     VERSIONS,
     CurrentGeneration,
@@ -40,7 +41,9 @@ def verify_feeds(store: Store, generation: str | None = None, *, file_mode: int 
         has_star = v2.has_current() if generation is None else generation in v2.list_generations()
         has_v1 = v1.has_current() if generation is None else generation in v1.list_generations()
         lines = _verify_version(v1, generation) if has_v1 or not has_star else []
-        return [*lines, *(f"v2: {line}" for line in (_verify_version(v2, generation) if has_star else ()))]
+        lines += [f"v2: {line}" for line in (_verify_version(v2, generation) if has_star else ())]
+        lost = [v for v in (v1, v2) if generation is None and not v.has_current() and v.list_generations()]
+        return lines + [f"{version.version}: {CURRENT}: missing; {_REPUBLISH}" for version in lost]
 
 
 def _verify_version(generations: GenerationStore, generation: str | None) -> list[str]:
