@@ -9,7 +9,7 @@ checks, feeds and report of a run open the same catalog: by its SHA-256, this pr
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 
 import duckdb
 
@@ -28,6 +28,7 @@ from appstream_export.lake.catalog.file import (
 )
 from appstream_export.lake.catalog.kept_history import keep_history, load_publishers_history
 from appstream_export.lake.catalog.kept_parts import KeptParts
+from appstream_export.lake.catalog.stored_form import attach_for_writing
 from appstream_export.lake.catalog.views import build_commits_query
 from appstream_export.lake.duckdb import lock_to_files, open_duckdb, quote_literal
 from appstream_export.lake.snapshots import Manifest, load_head
@@ -105,9 +106,16 @@ def compare_published_catalog(
         expected_root = resolve_reader_root(rendered, store, manifests, root)
         altered = find_altered_objects(con, "warehouse", contracts, manifests, shown)
         if altered and shown == expected_root:
-            # DuckDB prints some SQL differently after binding it: only objects that differ then too were altered.
-            create_views(rendered, contracts, manifests, shown, is_commented=False)
-            altered = list_different_objects(load_definitions(con, "warehouse"), load_definitions(rendered, "memory"))
+            # DuckDB prints some SQL differently after binding and storing it: only objects that differ then too were
+            # altered.
+            with TemporaryDirectory() as folder:
+                file = f"{folder}/rendered.duckdb"
+                with attach_for_writing(rendered, file):
+                    rendered.execute("use warehouse")
+                    create_views(rendered, contracts, manifests, shown, is_commented=False)
+                rendered.execute(f"attach {quote_literal(file)} as warehouse (read_only)")
+                created = load_definitions(rendered, "warehouse")
+            altered = list_different_objects(load_definitions(con, "warehouse"), created)
         if not altered and not _has_equal_tables(con, store, manifests, shown):
             altered = ["lake.commits"]
     return CatalogComparison(tuple(altered), is_alike, shown, shown == expected_root)
