@@ -140,7 +140,7 @@ def _build_definitions(matches: Sequence[re.Match[str]], queries: Iterable[str])
 def _print_differing_as_stored(
     expected: set[Definition], found: set[Definition], matches: Sequence[re.Match[str]]
 ) -> set[Definition]:
-    """Return the expected objects, with views that were not found in the form of a catalog's file."""
+    """Return the expected objects; the views that were not found have the form of a catalog's file."""
     missing = {one[:3] for one in expected - found}
     differing = [match for match in matches if ("view", match["schema"] or "main", match["name"]) in missing]
     printed = print_stored_views(tuple(match["sql"] for match in differing)) if differing else None

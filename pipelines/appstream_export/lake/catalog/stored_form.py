@@ -5,7 +5,7 @@ as `a union all (b union all c)`, `text` as `varchar`, `x'ab'` as `x'AB'`, a CTE
 stored form only after it has read the file again.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import closing, contextmanager, suppress
 from functools import lru_cache
 from tempfile import TemporaryDirectory
@@ -30,7 +30,7 @@ def attach_for_writing(con: duckdb.DuckDBPyConnection, file: str) -> Generator[N
 
 
 @lru_cache(maxsize=4)
-def print_stored_views(queries: Sequence[str]) -> list[str] | None:
+def print_stored_views(queries: tuple[str, ...]) -> list[str] | None:
     """Return the CREATE VIEW statements of queries as DuckDB prints them from a catalog's file, without binding them.
 
     None if this DuckDB cannot create views without binding (before 2.0), or no temporary file can be written.
@@ -44,6 +44,6 @@ def print_stored_views(queries: Sequence[str]) -> list[str] | None:
                 con.execute(statement)
         con.execute(f"attach {quote_literal(file)} as warehouse (read_only)")
         rows = con.execute("select view_name, sql from duckdb_views() where database_name = 'warehouse'").fetchall()
-        printed = dict(rows)
+        printed: dict[str, str] = dict(rows)
         return [printed[f"v{n}"] for n in range(len(queries))]
     return None
