@@ -2,8 +2,9 @@
 
 Any process that may write to the warehouse's folder can plant a catalog, and a checksum in it does not prove its
 origin. So its objects are compared one by one. DuckDB stores the parsed SQL of a view and prints it in its own form.
-Rendered SQL is converted to that form by parsing without binding, which is five times as fast. If a future DuckDB
-prints the two differently, equal objects count as altered, and the views are created again.
+Rendered SQL is converted to that form by parsing without binding, which is five times as fast. DuckDB prints some of it
+differently once it is stored: views that differ are compared in the form of a catalog's file (stored_form.py), too. If
+they differ only because DuckDB before 2.0 cannot print that form, they count as altered, and are created again.
 """
 
 import re
@@ -15,6 +16,7 @@ from typing import NamedTuple
 import duckdb
 
 from appstream_export.contracts import Contract
+from appstream_export.lake.catalog.stored_form import print_stored_views
 from appstream_export.lake.catalog.views import (
     FILES_SCHEMA,
     list_file_views,
@@ -87,11 +89,12 @@ def find_altered_objects(
         statements = render_file_views(contracts, manifests, lambda path: f"{root.rstrip('/')}/{path}")
         over_files = _match_statements(statements)
         expected |= _TABLES | _build_definitions(over_files, _normalize_queries(con, map(_get_query, over_files)))
-        return list_different_objects(expected, found)
+        return list_different_objects(_print_differing_as_stored(expected, found, (*views, *over_files)), found)
     # Views over files are created again, so only their names count; one that is not created again would stay.
     names = {one[:3] for one in _TABLES}
     names |= {("view", FILES_SCHEMA, name) for name in list_file_views(contracts, manifests)}
-    return list_different_objects(expected, {one for one in found if one[:3] not in names})
+    found = {one for one in found if one[:3] not in names}
+    return list_different_objects(_print_differing_as_stored(expected, found, views), found)
 
 
 def list_different_objects(one: set[Definition], other: set[Definition]) -> list[str]:
@@ -132,6 +135,20 @@ def _build_definitions(matches: Sequence[re.Match[str]], queries: Iterable[str])
         )
         for match, query in zip(matches, queries, strict=True)
     }
+
+
+def _print_differing_as_stored(
+    expected: set[Definition], found: set[Definition], matches: Sequence[re.Match[str]]
+) -> set[Definition]:
+    """Return the expected objects; the views that were not found have the form of a catalog's file."""
+    missing = {one[:3] for one in expected - found}
+    differing = [match for match in matches if ("view", match["schema"] or "main", match["name"]) in missing]
+    printed = print_stored_views(tuple(match["sql"] for match in differing)) if differing else None
+    if printed is None:
+        return expected
+    stored = _build_definitions(differing, map(_normalize_stored, printed))
+    names = {one[:3] for one in stored}
+    return stored | {one for one in expected if one[:3] not in names}
 
 
 def _is_scalar(match: re.Match[str]) -> bool:

@@ -14,9 +14,9 @@ import duckdb
 import pyarrow as pa
 
 from appstream_export.errors import StorageFailed
-from appstream_export.lake.catalog.file import STORAGE_VERSION
 from appstream_export.lake.catalog.kept_parts import KeptParts
 from appstream_export.lake.catalog.shared import SharedConnection
+from appstream_export.lake.catalog.stored_form import STORAGE_VERSION
 from appstream_export.lake.catalog.views import MACROS
 from appstream_export.lake.duckdb import (
     lock_to_files,

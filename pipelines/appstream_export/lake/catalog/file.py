@@ -17,17 +17,17 @@ import duckdb
 from appstream_export.contracts import Contract, Table
 from appstream_export.errors import ConfigurationError, StorageFailed
 from appstream_export.lake.catalog.definitions import find_altered_objects
+from appstream_export.lake.catalog.stored_form import STORAGE_VERSION, attach_for_writing
 from appstream_export.lake.catalog.views import (
     list_catalog_tables,
     render_file_views,
     render_table_views,
     render_table_views_for_creation,
 )
-from appstream_export.lake.duckdb import open_duckdb, quote_literal, translate_duckdb_errors
+from appstream_export.lake.duckdb import open_duckdb, translate_duckdb_errors
 from appstream_export.lake.snapshots import Manifest
 from appstream_export.lake.storage import CATALOG_FILE, Store, append_file_checksum, strip_checksum, validate_root_path
 
-STORAGE_VERSION = "v1.4.0"  # the oldest supported DuckDB can open the file
 # Lines before the checksum trailer: a digest of the catalog's views over the files, and the commit that it shows.
 _LINES = re.compile(rb"views ([0-9a-f]{64})\n(?:commit \d+\n)?\Z")
 _LINES_BYTES_MAX = 100
@@ -63,7 +63,7 @@ def write_catalog(
             Path(file).write_bytes(reused)
         with closing(open_duckdb(store)) as con:
             seen = resolve_reader_root(con, store, manifests, root)
-            with _attach_for_writing(con, file):
+            with attach_for_writing(con, file):
                 if reused and not has_compared_views(reused, contracts, manifests):
                     _reject_altered_catalog(con, contracts, manifests)
                 con.execute("use warehouse")
@@ -134,18 +134,6 @@ def _reject_altered_catalog(
     """Raise StorageFailed if an earlier catalog's objects, except those that name files, differ from a new one's."""
     if altered := find_altered_objects(con, "warehouse", contracts, manifests, None):
         raise StorageFailed(f"{CATALOG_FILE}: {altered[0]} was changed by another program")
-
-
-@contextmanager
-def _attach_for_writing(con: duckdb.DuckDBPyConnection, file: str) -> Generator[None]:
-    """Attach a catalog's file as `warehouse`; when the block ends, checkpoint and detach it."""
-    con.execute("set threads = 1")  # each of the hundreds of small statements is slower with more threads
-    con.execute("set checkpoint_threshold = '1TB'")  # one checkpoint, at the end: see _restore_cut_blocks
-    con.execute(f"attach {quote_literal(file)} as warehouse (storage_version {quote_literal(STORAGE_VERSION)})")
-    yield
-    con.execute("checkpoint warehouse")
-    con.execute("use memory")
-    con.execute("detach warehouse")
 
 
 def _compute_views_digest(contracts: Sequence[Contract], manifests: Sequence[Manifest]) -> str:

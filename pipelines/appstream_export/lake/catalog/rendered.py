@@ -9,7 +9,7 @@ checks, feeds and report of a run open the same catalog: by its SHA-256, this pr
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 
 import duckdb
 
@@ -17,7 +17,12 @@ from appstream_export.contracts import Contract
 from appstream_export.errors import StorageFailed
 from appstream_export.lake.catalog.compaction import compact_histories, list_readable_files
 from appstream_export.lake.catalog.connect import has_shows_table, load_existing_history
-from appstream_export.lake.catalog.definitions import find_altered_objects, list_different_objects, load_definitions
+from appstream_export.lake.catalog.definitions import (
+    Definition,
+    find_altered_objects,
+    list_different_objects,
+    load_definitions,
+)
 from appstream_export.lake.catalog.file import (
     create_views,
     is_compared_catalog,
@@ -28,6 +33,7 @@ from appstream_export.lake.catalog.file import (
 )
 from appstream_export.lake.catalog.kept_history import keep_history, load_publishers_history
 from appstream_export.lake.catalog.kept_parts import KeptParts
+from appstream_export.lake.catalog.stored_form import attach_for_writing
 from appstream_export.lake.catalog.views import build_commits_query
 from appstream_export.lake.duckdb import lock_to_files, open_duckdb, quote_literal
 from appstream_export.lake.snapshots import Manifest, load_head
@@ -105,12 +111,25 @@ def compare_published_catalog(
         expected_root = resolve_reader_root(rendered, store, manifests, root)
         altered = find_altered_objects(con, "warehouse", contracts, manifests, shown)
         if altered and shown == expected_root:
-            # DuckDB prints some SQL differently after binding it: only objects that differ then too were altered.
-            create_views(rendered, contracts, manifests, shown, is_commented=False)
-            altered = list_different_objects(load_definitions(con, "warehouse"), load_definitions(rendered, "memory"))
+            # Binding changes some SQL, too: only objects that differ from created ones were altered.
+            created = _create_definitions(rendered, contracts, manifests, shown)
+            altered = list_different_objects(load_definitions(con, "warehouse"), created)
         if not altered and not _has_equal_tables(con, store, manifests, shown):
             altered = ["lake.commits"]
     return CatalogComparison(tuple(altered), is_alike, shown, shown == expected_root)
+
+
+def _create_definitions(
+    con: duckdb.DuckDBPyConnection, contracts: Sequence[Contract], manifests: Sequence[Manifest], root: str
+) -> set[Definition]:
+    """Return all objects of a catalog that is created now, as DuckDB prints them from its file."""
+    with TemporaryDirectory() as folder:
+        file = f"{folder}/warehouse.duckdb"
+        with attach_for_writing(con, file):
+            con.execute("use warehouse")
+            create_views(con, contracts, manifests, root, is_commented=False)
+        con.execute(f"attach {quote_literal(file)} as warehouse (read_only)")
+        return load_definitions(con, "warehouse")
 
 
 def _has_equal_tables(con: duckdb.DuckDBPyConnection, store: Store, manifests: Sequence[Manifest], root: str) -> bool:
