@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from appstream_export.errors import ManifestDamaged, StorageFailed
+from appstream_export.feeds import publish_feeds
 from appstream_export.lake.maintenance.erase import erase_account
 from appstream_export.lake.maintenance.expire import expire_snapshots
 from appstream_export.lake.maintenance.repair import RepairResult, find_announced_seq, repair_warehouse
@@ -13,9 +14,9 @@ from appstream_export.lake.maintenance.vacuum import vacuum_warehouse
 from appstream_export.lake.maintenance.verify import verify_warehouse
 from appstream_export.lake.snapshots.manifest import load_head, read_manifest, refuse_missing_rewrite
 from appstream_export.lake.storage import paths
-from appstream_export.settings import RetentionSettings
+from appstream_export.settings import FeedsSettings, RetentionSettings
 from tests.lake.buckets import Bucket
-from tests.lake.lakes import EVERYWHERE, A, C, Lake, builder, failed, ok
+from tests.lake.lakes import DAY, EVERYWHERE, A, C, Lake, builder, failed, ok
 
 DAMAGES = {"cut": lambda raw: raw[: len(raw) // 2], "empty": lambda _: b"", "changed": lambda raw: raw[:-9] + b"?" * 9}
 
@@ -126,6 +127,24 @@ def test_a_manifest_that_is_damaged_in_the_middle_is_left_out_of_the_history(lak
     lake.publish()
     assert verify_warehouse(lake.store).problems == ()
     assert lake.sql("select seq from lake.commits where is_retained order by seq") == [1, 3]
+
+
+@pytest.mark.slow
+def test_publishers_see_a_manifest_of_a_past_month_damaged_or_missing_as_gc_does(lake: Lake) -> None:
+    for day in (0, 1, 31, 62):
+        lake.commit_at(day * DAY, ok(A, builder("a")))
+    publish_feeds(lake.store, lake.contracts, FeedsSettings(versions=("v2",)))
+    damage(lake, 2, "cut")
+    for publish in (lake.publish, lambda: publish_feeds(lake.store, lake.contracts)):
+        with pytest.raises(StorageFailed, match=r"2\.json is damaged"):
+            publish()
+
+    lake.store.remove(paths.build_manifest_path(2))
+    assert vacuum_warehouse(lake.store, lake.contracts, now=datetime.now(UTC) + timedelta(days=3650)).files > 0
+    lake.commit_at(63 * DAY, ok(A, builder("a")))
+    lake.publish()
+    assert publish_feeds(lake.store, lake.contracts, FeedsSettings(versions=("v2",)))
+    assert lake.sql("select seq from lake.commits where is_retained order by seq") == [1, 3, 4, 5]
 
 
 def test_gc_waits_for_the_repair(lake: Lake) -> None:

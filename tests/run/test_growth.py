@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from appstream_export.contracts import load_contracts
-from appstream_export.lake.catalog import SharedConnection, kept_history, shared as shared_connections
+from appstream_export.lake.catalog import SharedConnection, shared as shared_connections
 from appstream_export.lake.storage import LocalStore
-from appstream_export.run import check_inputs, publish_stages
+from appstream_export.run import publish_stages
 from appstream_export.settings import parse_settings
 from tests.lake.lakes import A, Lake, builder, ok
 
@@ -65,15 +65,15 @@ def test_a_publication_opens_no_more_files_with_twice_the_snapshots(
 
 
 def count_reads(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Publish and return how often this program itself read manifests, tables and kept parts, by folder."""
+    """Publish and return how often this program itself read files of tables and kept parts, by folder."""
     read = Counter[str]()
     with monkeypatch.context() as patch:
         for name in ("read_bytes", "read_tail", "compute_digest", "fetch"):
             known = getattr(LocalStore, name)
 
             def note(store: LocalStore, path: str, *args: Any, known: Any = known) -> Any:
-                if path.startswith(("tables/", "kept/", "commits/")):
-                    read["/".join(path.split("/")[: 1 if path.startswith("commits/") else 2])] += 1
+                if path.startswith(("tables/", "kept/")):
+                    read["/".join(path.split("/")[:2])] += 1
                 return known(store, path, *args)
 
             patch.setattr(LocalStore, name, note)
@@ -85,8 +85,6 @@ def count_reads(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 def test_a_publication_reads_no_more_files_itself_after_twelve_months_than_after_two(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept_history, "_LEAST", 1)
-    monkeypatch.setattr(check_inputs, "_MANIFESTS_MAX", 2)  # the young one has fewer than the usual 20
     young, old = make_lake(tmp_path / "young", 2), make_lake(tmp_path / "old", 2, months=12)
     for lake in (young, old):
         publish(lake, monkeypatch)  # writes what later ones read

@@ -59,13 +59,12 @@ def publish_catalog(store: Store, contracts: "Sequence[Contract]", *, root: str 
         read_published_catalog,
         write_catalog,
     )
-    from appstream_export.lake.catalog.kept_history import load_publishers_history
 
     if not store.has_catalog_file:
         return None
     with translate_storage_errors(store):
         for _ in range(_PUBLISH_TRIES):
-            manifests = load_publishers_history(store) or load_existing_history(store)
+            manifests = load_existing_history(store)
             write_catalog(store, store, CATALOG_FILE, contracts, manifests, root, earlier=read_published_catalog(store))
             newest = load_head(store)
             if newest is None or newest.seq == manifests[-1].seq:

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from hashlib import file_digest, sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import IO
 
@@ -78,16 +78,6 @@ class KeptParts:
                 others.append(kept)
         self._remove_listed(others)
         return is_fetched
-
-    def read_newest(self, name: str) -> tuple[KeptName | None, bytes]:
-        """Return the kept file of the newest month with its content; None if there is none, or if it is damaged."""
-        kept = max(self._list_names(name), key=lambda kept: kept.month, default=None)
-        if kept is not None:
-            with suppress(OSError):
-                content = self._store.read_bytes(build_kept_path(*kept))
-                if sha256(content).hexdigest() == kept.sha256:
-                    return kept, content
-        return None, b""
 
     def remove_files(self, name: str) -> None:
         """Remove all kept files of a name: none of them is read any more."""

@@ -31,7 +31,6 @@ from appstream_export.lake.catalog.file import (
     resolve_reader_root,
     strip_views_digest,
 )
-from appstream_export.lake.catalog.kept_history import keep_history, load_publishers_history
 from appstream_export.lake.catalog.kept_parts import KeptParts
 from appstream_export.lake.catalog.stored_form import attach_for_writing
 from appstream_export.lake.catalog.views import build_commits_query
@@ -55,8 +54,7 @@ def connect_as_rendered(
     are written if they are missing. Raises ConfigurationError before the first snapshot.
     """
     while True:
-        manifests = load_publishers_history(store) or load_existing_history(store)
-        con = open_duckdb(store)
+        manifests, con = load_existing_history(store), open_duckdb(store)
         if _attach_equal_catalog(con, store, contracts, manifests):
             break
         try:
@@ -73,7 +71,6 @@ def connect_as_rendered(
     compacted: Mapping[str, list[str]] = {}
     if kept is not None:
         kept.show_history(manifests)
-        keep_history(kept, manifests)
         compacted = compact_histories(con, contracts, manifests, kept)
     paths = list_readable_files(contracts, manifests, compacted)
     root = store.resolve_uri().rstrip("/")

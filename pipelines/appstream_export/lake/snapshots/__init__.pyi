@@ -1,5 +1,4 @@
 from .commit import commit_snapshot as commit_snapshot
-from .encoded_history import decode_history as decode_history, encode_history as encode_history
 from .epoch import convert_epoch_us as convert_epoch_us
 from .losses import describe_loss as describe_loss
 from .manifest import (

@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cache, lru_cache
-from types import MappingProxyType
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
@@ -39,25 +38,24 @@ _KIND = re.compile(rb'^ "kind": "(\w+)"', re.MULTILINE)  # the outer document's 
 _RELIST_RETRIES = 3  # each retry means that gc removed superseded manifests during the read
 _RESTORE = "restore it from a backup"
 _log = logging.getLogger(__name__)
-_NONE_KNOWN: Mapping[str, "Manifest"] = MappingProxyType({})
 _REQUIRED_TABLES = ("accounts", "scope_runs", "snapshots")  # every sweep of every version has them
 
 # A digest without a key does not prove who wrote a manifest, so its values become SQL only in these formats.
-ColumnName: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,127}\Z")]
+_Name: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,127}\Z")]
 _Word: TypeAlias = Annotated[str, Meta(pattern=r"^\w{1,64}\Z")]
-Sha256: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
-RowCount: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+_Sha256: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+_Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 _Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]
-ColumnType: TypeAlias = Annotated[str, Meta(pattern=rf"^({'|'.join(DUCKDB_TYPES)})\Z")]
+_ColumnType: TypeAlias = Annotated[str, Meta(pattern=rf"^({'|'.join(DUCKDB_TYPES)})\Z")]
 
 
 class FileEntry(Struct, frozen=True, kw_only=True, gc=False):
     """One committed file."""
 
     path: str
-    rows: RowCount
-    bytes: RowCount
-    sha256: Sha256
+    rows: _Count
+    bytes: _Count
+    sha256: _Sha256
 
 
 class TableFiles(Struct, frozen=True, kw_only=True, gc=False):
@@ -65,7 +63,7 @@ class TableFiles(Struct, frozen=True, kw_only=True, gc=False):
 
     files: list[FileEntry]
     columns: dict[str, str]
-    """Names by `ColumnName`, types by `ColumnType`: `_validate_columns` checks them when a manifest is parsed."""
+    """Names by `_Name`, types by `_ColumnType`: `_validate_columns` checks them when a manifest is parsed."""
 
     @property
     def rows(self) -> int:
@@ -77,7 +75,7 @@ class ContractEntry(Struct, frozen=True, kw_only=True):
     """A stored contract: `contracts/<sha256>.json`."""
 
     bytes: Annotated[int, Meta(ge=0, le=CONTRACT_BYTES_MAX)]
-    sha256: Sha256
+    sha256: _Sha256
 
 
 class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -93,16 +91,16 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     run_id: str
     attempt_id: str
     schema_version: int
-    parent_seq: RowCount | None
-    parent_digest: Sha256 | None
+    parent_seq: _Count | None
+    parent_digest: _Sha256 | None
     started_at: _Moment
     committed_at: _Moment
     tool_version: str
-    tables: dict[ColumnName, TableFiles]
-    counts: dict[ColumnName, Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]]
+    tables: dict[_Name, TableFiles]
+    counts: dict[_Name, Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]]
     past: list["Manifest"] | None = None
-    kept: dict[ColumnName, list[TableFiles]] = {}
-    contracts: dict[ColumnName, ContractEntry] = {}
+    kept: dict[_Name, list[TableFiles]] = {}
+    contracts: dict[_Name, ContractEntry] = {}
     """Contracts of the snapshot's tables, by resource; empty in manifests of older versions."""
     lost: list[str] = []
     """Missing or changed files of older snapshots: readers leave them out. See `losses.py`."""
@@ -202,47 +200,20 @@ def find_damaged_kind(store: Store, seq: int) -> str | None:
 
 
 def load_history(
-    store: Store,
-    *,
-    since_seq: int = 1,
-    with_lost: bool = False,
-    pass_damage: bool = False,
-    known: Mapping[str, Manifest] = _NONE_KNOWN,
+    store: Store, *, since_seq: int = 1, with_lost: bool = False, pass_damage: bool = False
 ) -> list[Manifest]:
     """Return every retained snapshot from `since_seq` on, oldest first; raises StorageFailed for a damaged manifest.
 
     With `pass_damage`, a damaged newest manifest is skipped as in `load_head`, and so is one that a commit skipped.
     Files that a commit recorded as lost are left out, unless `with_lost`; digests remain those of the stored manifests.
-    `known` are sweeps by digest, which are not read again if a newer manifest names one of them as its parent.
     """
     with translate_storage_errors(store):
-        newer = _walk_to_known(store, known, pass_damage=pass_damage) if known else []
-        if not newer:
-            newer = list(_walk_chain(store, _read_raw_manifests(store, since_seq), pass_damage=pass_damage))
+        newer = list(_walk_chain(store, _read_raw_manifests(store, since_seq), pass_damage=pass_damage))
     found = [manifest for manifest in reversed(newer) if manifest.seq >= since_seq]
     if with_lost:
         return found
     lost = {path for manifest in found for path in manifest.lost}
     return [remove_lost_files(manifest, lost) for manifest in found]
-
-
-def _walk_to_known(store: Store, known: Mapping[str, Manifest], *, pass_damage: bool) -> list[Manifest]:
-    """Return the history, newest first, with known sweeps in place of their files; empty if it must be read whole."""
-    raw = _read_raw_manifests(store, max(manifest.seq for manifest in known.values()) + 1)
-    try:
-        found = list(_walk_chain(store, raw, pass_damage=pass_damage))
-        if not found or find_newest_rewrite_seq(found):
-            return found
-        while parent := known.get(found[-1].parent_digest or ""):
-            found.append(parent)
-        oldest = found[-1]
-        if oldest.digest in known and oldest.parent_seq:  # its parent contains the history before it
-            rewrite = read_manifest(store, oldest.parent_seq)
-            is_whole = rewrite.past is not None and rewrite.digest == oldest.parent_digest
-            return [*found, rewrite, *reversed(rewrite.past or ())] if is_whole else []
-    except (StorageFailed, FileNotFoundError):
-        return []  # reading all of them shows what may be passed
-    return found if oldest.parent_digest is None else []
 
 
 def _walk_chain(store: Store, raw_manifests: Sequence[tuple[int, bytes]], *, pass_damage: bool) -> Iterator[Manifest]:
@@ -392,7 +363,7 @@ def _parse_manifest_at(where: str, seq: int, raw: bytes) -> Manifest:
     # The digest covers the document as it was read, so that an added field is noticed too.
     if manifest.seq != seq or manifest.digest != _compute_digest(content):
         raise ManifestDamaged(f"{where} is damaged: its content does not match its digest", fix=_RESTORE)
-    if flaw := next(find_flaws(manifest), None):
+    if flaw := next(_find_flaws(manifest), None):
         raise StorageFailed(f"{where} is damaged: {flaw}", fix=_RESTORE)
     return manifest
 
@@ -409,10 +380,10 @@ def _walk_tables(manifest: Manifest) -> Iterator[TableFiles]:
 @lru_cache(maxsize=1024)
 def _validate_columns(columns: tuple[tuple[str, str], ...]) -> None:
     """Raise msgspec.ValidationError if a name or type of a column has another form than that of columns."""
-    msgspec.convert(dict(columns), dict[ColumnName, ColumnType])
+    msgspec.convert(dict(columns), dict[_Name, _ColumnType])
 
 
-def find_flaws(manifest: Manifest) -> Iterator[str]:
+def _find_flaws(manifest: Manifest) -> Iterator[str]:
     """Yield problems that no version writes, and that readers of the tables would misunderstand."""
     for file in manifest.files:
         if not is_table_file(file.path):

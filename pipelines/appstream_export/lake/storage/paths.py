@@ -18,7 +18,7 @@ ERASED_FOLDER = "erased"  # hashes of erased values, until the proof that they a
 _MANIFEST = re.compile(r"(\d{12})\.json")
 _UNFINISHED = re.compile(rf"(?:.*/)?{re.escape(UNFINISHED_PREFIX)}[0-9A-Z]{{26}}[.\w]*", re.ASCII)
 _KEPT_PART = re.compile(
-    rf"{KEPT_FOLDER}/(?P<name>\w+)/(?P<month>\d{{4}}-\d\d)\.(?P<key>[0-9a-f]{{64}})\.(?P<sha256>[0-9a-f]{{64}})\.(?P<suffix>parquet|duckdb|msgpack)",
+    rf"{KEPT_FOLDER}/(?P<name>\w+)/(?P<month>\d{{4}}-\d\d)\.(?P<key>[0-9a-f]{{64}})\.(?P<sha256>[0-9a-f]{{64}})\.(?P<suffix>parquet|duckdb)",
     re.ASCII,
 )
 _WORD = re.compile(r"[A-Za-z0-9_-]+")
