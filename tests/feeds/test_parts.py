@@ -2,10 +2,8 @@
 
 import logging
 import random
-import re
 import shutil
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -16,15 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from appstream_export.contracts import load_contracts
-from appstream_export.errors import ContractError
 from appstream_export.feeds import datapackage, publish_feeds
-from appstream_export.feeds.contract_feeds import Feed
 from appstream_export.feeds.definitions import limit_history
 from appstream_export.feeds.generations import GenerationStore
 from appstream_export.feeds.parts import UNDATED, PartDays
-from appstream_export.feeds.star import build_star_feeds, build_version_feeds
+from appstream_export.feeds.star import build_star_feeds
 from appstream_export.feeds.verify import verify_feeds
-from appstream_export.lake.catalog import FeedConnection, SharedConnection, open_feed_connection
+from appstream_export.lake.catalog import SharedConnection, open_feed_connection
 from appstream_export.lake.maintenance import erase_account
 from appstream_export.settings import FeedsSettings
 from tests.feeds.stars import PRICES, list_files, table
@@ -218,42 +214,6 @@ def test_parts_of_the_newest_month_become_one_with_the_same_rows(
     complete = [row for row in days if row[5] < at(26 * 1440).date()]
     assert [row for row in load(lake, DAYS) if row[5] < at(26 * 1440).date()] == complete
     assert len(complete) == 3 * 26
-
-
-def test_keys_of_new_rows_alone_are_compared_with_the_dimensions(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    compared, known = Counter[str](), FeedConnection.fetch_rows
-
-    def note(connection: FeedConnection, query: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        for rows, feed in re.findall(r'from (filled\.main\."(fact_\w+)" where .+?)(?: union all |\) anti join)', query):
-            compared[feed] += known(connection, f"select count(*) from {rows}")[0][0]
-        return known(connection, query, params)
-
-    lake.commit_at(63 * DAY, *answers())
-    monkeypatch.setattr(FeedConnection, "fetch_rows", note)
-    publish_feeds(lake.store, lake.contracts, STAR)
-
-    keys = next(feed for feed in build_star_feeds(lake.contracts, ()) if feed.name == DAYS).foreign_keys
-    assert compared[DAYS] == len(keys) * 3 * 6, "from March 1 to 6"
-    assert len(load(lake, DAYS)) == 3 * 64
-
-
-def test_all_keys_are_compared_if_a_dimension_has_lost_one(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dataclasses import replace
-
-    from appstream_export.feeds import publish as publishing
-
-    def build(*args: Any) -> list[Feed]:
-        feeds = build_version_feeds(*args)
-        cut = {
-            f.name: replace(f, sql=f"from ({f.sql}) where day >= '2026-03-01'") for f in feeds if f.name == "dim_date"
-        }
-        return [cut.get(feed.name, feed) for feed in feeds]
-
-    lake.commit_at(63 * DAY, *answers())
-    monkeypatch.setattr(publishing, "build_version_feeds", build)
-
-    with pytest.raises(ContractError, match="feed fact_export_run: 2 values of day are not in dim_date"):
-        publish_feeds(lake.store, lake.contracts, STAR)
 
 
 def test_a_damaged_part_is_written_again(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:

@@ -59,7 +59,7 @@ from appstream_export.feeds.parts import (
     plan_fact,
     render_days_condition,
 )
-from appstream_export.feeds.relations import check_foreign_keys, has_keys
+from appstream_export.feeds.relations import check_foreign_keys
 from appstream_export.feeds.star import FEED_SCOPES, build_version_feeds, render_feed_scopes
 from appstream_export.feeds.xlsx import check_feed_formats, write_xlsx
 from appstream_export.inputs import FORMULA_GUARDS
@@ -140,8 +140,6 @@ class _Publication:
     """The parts of facts that were written, by feed."""
     served_parts: Mapping[str, Sequence[FactPart]] = field(default_factory=dict)
     """The parts of the served generation, by feed."""
-    served_files: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """Path and SHA-256 of the files of its other feeds, by feed."""
 
     def count_rows(self, feed: Feed) -> int:
         """Return the number of rows that were written of a feed."""
@@ -268,8 +266,7 @@ def _publish_generation(
             feeds = [limit_history(feed, settings.history_days) for feed in feeds]
             is_xlsx = settings.xlsx and generations.version != V1
             publication = replace(newest, feeds=feeds, version=generations.version, is_xlsx=is_xlsx, files={}, parts={})
-            parts, files = _load_served_files(generations, erased_seq)
-            publication = replace(publication, served_parts=parts, served_files=files)
+            publication = replace(publication, served_parts=_load_served_parts(generations, erased_seq))
             if publication.why:
                 publication = _reuse_served_feeds(connection, generations, publication, erased_seq)
             elif generations.version != V1:
@@ -396,9 +393,7 @@ def _write_generation(
                 publication.files[f"{feed.name}.csv"] = _write_csv(connection, generations, feed, table, generation)
             if publication.is_xlsx:
                 publication.files[f"{feed.name}.xlsx"] = _write_excel(connection, generations, feed, table, generation)
-        written = {name: render_days_condition(plan.feed, plan.missing) for name, plan in plans.items()}
-        is_all = not _has_served_keys(connection, generations, publication)
-        check_foreign_keys(connection, publication.feeds, {} if is_all else written)
+        check_foreign_keys(connection, publication.feeds)
     _reject_older_snapshot(connection, generations)
     if publication.version != V1:
         _write_data_contract(generations, publication, generation)
@@ -450,35 +445,15 @@ def _plan_facts(
     return plans
 
 
-def _load_served_files(
-    generations: GenerationStore, erased_seq: int
-) -> tuple[dict[str, list[FactPart]], dict[str, tuple[str, str]]]:
-    """Return the parts of facts that are served, and path and SHA-256 of other files, by feed.
-
-    Return none if they may contain erased rows or are damaged.
-    """
+def _load_served_parts(generations: GenerationStore, erased_seq: int) -> dict[str, list[FactPart]]:
+    """Return the parts of facts that are served, by feed; none if they may contain erased rows or are damaged."""
     with suppress(StorageFailed, ConfigurationError, KeyError, TypeError, ValueError):
         current = generations.load_current()
         if current is not None and current.seq >= erased_seq:
             folder = generations.get_file_path(current.name, "")
             package = generations.load_package(current.name)
-            return datapackage.parse_parts(package, folder), datapackage.parse_whole_files(package, folder)
-    return {}, {}
-
-
-def _has_served_keys(connection: FeedConnection, generations: GenerationStore, publication: _Publication) -> bool:
-    """Return whether dimensions still have all keys of the served generation, with which its facts were compared."""
-    targets = {to for feed in publication.feeds if feed.is_in_parts for to in feed.foreign_keys.values()}
-    for feed in (feed for feed in publication.feeds if feed.name in targets):
-        path, sha256 = publication.served_files.get(feed.name, ("", ""))
-        content = b""
-        with suppress(FileNotFoundError):
-            content = generations.store.read_bytes(path) if path else b""
-        if hashlib.sha256(content).hexdigest() != sha256:
-            return False
-        if not has_keys(connection, feed, pq.read_table(pa.BufferReader(content), columns=[feed.key])):
-            return False
-    return True
+            return datapackage.parse_parts(package, folder)
+    return {}
 
 
 def _create_feed_table(connection: FeedConnection, feed: Feed) -> str:
