@@ -1,33 +1,34 @@
 """Facts in parts by month: only months that changed are written; all rows are those of a computation from nothing."""
 
+import json
 import logging
 import random
-import re
 import shutil
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 import pyarrow.parquet as pq
 import pytest
 
 from appstream_export.contracts import load_contracts
-from appstream_export.errors import ContractError
+from appstream_export.errors import StorageFailed
 from appstream_export.feeds import datapackage, publish_feeds
-from appstream_export.feeds.contract_feeds import Feed
 from appstream_export.feeds.definitions import limit_history
 from appstream_export.feeds.generations import GenerationStore
 from appstream_export.feeds.parts import UNDATED, PartDays
-from appstream_export.feeds.star import build_star_feeds, build_version_feeds
+from appstream_export.feeds.star import build_star_feeds
 from appstream_export.feeds.verify import verify_feeds
-from appstream_export.lake.catalog import FeedConnection, SharedConnection, open_feed_connection
+from appstream_export.lake.catalog import SharedConnection, open_feed_connection
+from appstream_export.lake.catalog.checks import CheckResult
 from appstream_export.lake.maintenance import erase_account
+from appstream_export.lake.storage.base import Store
 from appstream_export.settings import FeedsSettings
-from tests.feeds.stars import PRICES, list_files, table
+from tests.feeds.stars import PRICES, folder, list_files, table
 from tests.lake.lakes import DAY, A, B, C, Lake, at, builder, live_randomly, ok
 from tests.lake.stores import Around
 
@@ -220,40 +221,146 @@ def test_parts_of_the_newest_month_become_one_with_the_same_rows(
     assert len(complete) == 3 * 26
 
 
-def test_keys_of_new_rows_alone_are_compared_with_the_dimensions(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    compared, known = Counter[str](), FeedConnection.fetch_rows
+BLOCKED = CheckResult(name="orphans", doc="", severity="error", rows=3)
+"""The result of a check for which the newest snapshot is not published."""
 
-    def note(connection: FeedConnection, query: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        for rows, feed in re.findall(r'from (filled\.main\."(fact_\w+)" where .+?)(?: union all |\) anti join)', query):
-            compared[feed] += known(connection, f"select count(*) from {rows}")[0][0]
-        return known(connection, query, params)
 
+def publish_blocked(lake: Lake, settings: FeedsSettings = STAR) -> None:
+    """Commit another snapshot, which checks block, and publish what is served again."""
+    seq = lake.commit_at(63 * DAY, *answers()).seq
+    published = publish_feeds(lake.store, lake.contracts, settings, check_results={seq: [BLOCKED]})
+    assert published.problem
+
+
+def edit(file: Path, old: str, new: str) -> None:
+    """Replace a text of a served file."""
+    text = file.read_text()
+    assert old in text
+    file.chmod(0o600)
+    file.write_text(text.replace(old, new, 1))
+
+
+def drop_parts(lake: Lake) -> None:
+    """Describe a fact that has no parts, in a package whose digest is right."""
+    generations = GenerationStore(lake.store, file_mode=0o640, version="v2")
+    current, file = generations.require_current(), folder(lake) / "datapackage.json"
+    package = json.loads(file.read_text())
+    for resource in [r for r in package["resources"] if r.get("part_of") == DAYS]:
+        package["resources"].remove(resource)
+    del resource["part_of"]
+    package["resources"].append(resource | {"name": DAYS})
+    file.chmod(0o600)
+    file.write_text(json.dumps(package))
+    digest = sha256(file.read_bytes()).hexdigest()
+    generations.set_current(msgspec.structs.replace(current, datapackage_sha256=digest).add_digest())
+
+
+def lose_key_column(lake: Lake) -> None:
+    """Write a dimension without the column that is its key."""
+    file = folder(lake) / "dim_region.parquet"
+    rows = pq.read_table(file, partitioning=None)
+    file.chmod(0o600)
+    pq.write_table(rows.drop_columns(["region"]), file)
+
+
+DAMAGES: dict[str, Callable[[Lake], object]] = {
+    "a part's name": lambda lake: edit(folder(lake) / "datapackage.json", '"part": "2026-01"', '"part": "2026-21"'),
+    "a key of the package": lambda lake: edit(folder(lake) / "datapackage.json", '"derived_from"', '"derived_form"'),
+    "no package": lambda lake: (folder(lake) / "datapackage.json").unlink(),
+    "a fact without parts": drop_parts,
+    "a seq": lambda lake: edit(folder(lake).parents[1] / "current.json", '"seq": 3', '"seq": 93'),
+    "a dimension": lose_key_column,
+    "no dimension": lambda lake: (folder(lake) / "dim_region.parquet").unlink(),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_damaged_feeds_are_not_published_again_and_the_next_snapshot_replaces_them(
+    lake: Lake, damage: Callable[[Lake], object]
+) -> None:
+    damage(lake)
+    before = Path(lake.store.root, "feeds/v2/current.json").read_bytes()
+    with pytest.raises(StorageFailed, match=r"feeds/v2.*; correct what the checks of the newest snapshot name"):
+        publish_blocked(lake)
+
+    assert Path(lake.store.root, "feeds/v2/current.json").read_bytes() == before
+    publish_feeds(lake.store, lake.contracts, STAR)
+    assert verify_feeds(lake.store) == []
+    assert load(lake, DAYS) == compute(lake, DAYS)
+
+
+class Replaced(Around):
+    """A store in which another publisher replaces the served feeds as soon as they were read."""
+
+    def __init__(self, store: Store, rivals: list[Callable[[], object]]) -> None:
+        super().__init__(store)
+        self.rivals = rivals
+
+    def open_subfolder(self, folder: str, **how: Any) -> "Replaced":
+        """The feeds."""
+        return Replaced(self._store.open_subfolder(folder, **how), self.rivals)
+
+    def read_bytes(self, path: str) -> bytes:
+        """Let the other publisher go just after."""
+        content = self._store.read_bytes(path)
+        if path == "v2/current.json" and self.rivals:
+            self.rivals.pop()()
+        return content
+
+
+@pytest.mark.slow
+def test_feeds_that_are_published_again_are_of_one_snapshot_and_never_of_an_older_one(tmp_path: Path) -> None:
+    lake, served = Lake(tmp_path / "warehouse"), list[bytes]()
+    current = Path(lake.store.root, "feeds/v2/current.json")
+    for month, builders in enumerate(([builder("a")], [builder("a"), builder("b")])):
+        lake.commit_at(month * 31 * DAY, ok(A, *builders))
+        publish_feeds(lake.store, lake.contracts, STAR)
+        served.append(current.read_bytes())
+    days, (first, second) = load(lake, DAYS), served
+    current.chmod(0o600)
+    current.write_bytes(first)
+    lake.store = Replaced(lake.store, [lambda: current.write_bytes(second)])
+    publish_blocked(lake)
+
+    assert json.loads(current.read_text())["seq"] == 2
+    assert load(lake, DAYS) == days
+    assert verify_feeds(lake.store) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("history_days", [None, 40])
+def test_feeds_that_are_published_again_leave_the_kept_file_as_it_is(lake: Lake, history_days: int | None) -> None:
+    settings = FeedsSettings(versions=("v2",), history_days=history_days)
+    publish_feeds(lake.store, lake.contracts, settings)
+    kept, rows = list_kept(lake), load(lake, DAYS)
+    [before] = [Path(lake.store.root, path).stat().st_mtime_ns for path in kept]
+    publish_blocked(lake, settings)
+
+    assert load(lake, DAYS) == rows
+    publish_feeds(lake.store, lake.contracts, settings)
+    assert list_kept(lake) == kept
+    assert [Path(lake.store.root, path).stat().st_mtime_ns for path in kept] == [before]
+    assert load(lake, DAYS) == compute(lake, DAYS, history_days)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("column", ["image_builder_life_key", "day"])
+def test_a_kept_file_that_the_served_generation_does_not_name_is_made_again(lake: Lake, column: str) -> None:
+    [path] = list_kept(lake)
+    file = Path(lake.store.root, path)
+    file.chmod(0o600)
+    with duckdb.connect(str(file)) as con:
+        value = {"image_builder_life_key": "image_builder_life_key || '9'", "day": "day - 1"}[column]
+        con.execute(f"update {DAYS} set {column} = {value}")
+    month, key, _, suffix = file.name.split(".")
+    file.rename(file.with_name(f"{month}.{key}.{sha256(file.read_bytes()).hexdigest()}.{suffix}"))
     lake.commit_at(63 * DAY, *answers())
-    monkeypatch.setattr(FeedConnection, "fetch_rows", note)
     publish_feeds(lake.store, lake.contracts, STAR)
 
-    keys = next(feed for feed in build_star_feeds(lake.contracts, ()) if feed.name == DAYS).foreign_keys
-    assert compared[DAYS] == len(keys) * 3 * 6, "from March 1 to 6"
-    assert len(load(lake, DAYS)) == 3 * 64
-
-
-def test_all_keys_are_compared_if_a_dimension_has_lost_one(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dataclasses import replace
-
-    from appstream_export.feeds import publish as publishing
-
-    def build(*args: Any) -> list[Feed]:
-        feeds = build_version_feeds(*args)
-        cut = {
-            f.name: replace(f, sql=f"from ({f.sql}) where day >= '2026-03-01'") for f in feeds if f.name == "dim_date"
-        }
-        return [cut.get(feed.name, feed) for feed in feeds]
-
-    lake.commit_at(63 * DAY, *answers())
-    monkeypatch.setattr(publishing, "build_version_feeds", build)
-
-    with pytest.raises(ContractError, match="feed fact_export_run: 2 values of day are not in dim_date"):
-        publish_feeds(lake.store, lake.contracts, STAR)
+    assert len(list_kept(lake)) == 1
+    assert load(lake, DAYS) == compute(lake, DAYS)
+    assert verify_feeds(lake.store) == []
 
 
 def test_a_damaged_part_is_written_again(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
@@ -330,7 +437,7 @@ def find_name(lake: Lake) -> set[str]:
     """Names of files of feeds/v2 and kept/ that hold the erased builder's name, in their bytes or in their rows."""
     found = set()
     folders = (Path(lake.store.root, name) for name in ("feeds/v2", "kept"))
-    for file in (f for folder in folders for f in folder.rglob("*") if f.is_file()):
+    for file in (f for place in folders for f in place.rglob("*") if f.is_file()):
         is_parquet = file.suffix == ".parquet"
         text = str(pq.read_table(file, partitioning=None).to_pylist()) if is_parquet else file.read_text("latin-1")
         if "secret-builder-name" in text or b"secret-builder-name" in file.read_bytes():

@@ -20,6 +20,8 @@ PROFILE = "https://datapackage.org/profiles/2.0/datapackage.json"
 SCHEMA_PROFILE = "https://datapackage.org/profiles/2.0/tableschema.json"
 STALE_MAX = 100
 """Maximum number of stale scopes by name; the feed coverage names all of them."""
+PAST_FILE = "past_file"
+"""Key of the path of the kept file with the past parts of facts, whose name has its SHA-256: see fact_tables.py."""
 _FORMATS: Mapping[str, Mapping[str, Any]] = {
     "parquet": {"format": "parquet", "mediatype": "application/vnd.apache.parquet"},
     "csv": {
@@ -52,6 +54,7 @@ def build_datapackage(
     why: str | None,
     coverage_summary: Mapping[str, Any],
     version: str = V1,
+    past_file: str | None = None,
 ) -> dict[str, Any]:
     """Return the description of feeds and their files: `image_builders.parquet`, and the `.csv` file if there is one.
 
@@ -73,6 +76,7 @@ def build_datapackage(
         "is_ok": is_ok,
         "why": why,
         **coverage_summary,
+        **({PAST_FILE: past_file} if past_file else {}),
         **({} if version == V1 else {"files": _list_other_files(files)}),
         "resources": [
             *(resource for feed in feeds for resource in _build_parquet_resources(feed, files, parts)),

@@ -2,7 +2,8 @@
 
 The kept file has one table for each fact, with the rows of all parts before the snapshot's, and no row was ever
 updated in it or deleted from it. So `bi.duckdb` begins as its copy, and the rows of the newest part are added: no
-block of it holds an earlier value. If any of its parts has changed, the file is made again.
+block of it holds an earlier value. If any of its parts has changed, the file is made again, and so it is if the served
+generation does not name it: nothing else says that its rows are those of the parts.
 """
 
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from appstream_export.feeds.parts import (
 )
 from appstream_export.feeds.relations import render_column_definitions
 from appstream_export.lake.catalog import FeedConnection, get_feed_table_name
+from appstream_export.lake.storage import build_kept_path
 
 _KEPT_NAME = "bi_duckdb"
 
@@ -43,20 +45,33 @@ def fill_fact(connection: FeedConnection, generations: GenerationStore, plan: Fa
     return _add_parts(connection, generations, plan, sorted(plan.keys))
 
 
-def write_past(connection: FeedConnection, generations: GenerationStore, plans: Sequence[FactPlan], file: Path) -> None:
-    """Write a DuckDB file with the past parts of facts, if files are kept and there are such parts."""
+def write_past(
+    connection: FeedConnection,
+    generations: GenerationStore,
+    plans: Sequence[FactPlan],
+    file: Path,
+    *,
+    served: str | None,
+) -> str | None:
+    """Write a DuckDB file with the past parts of facts, if files are kept and there are such parts.
+
+    Return the path of the kept file; None if none is kept. It is used again only if the `served` generation names it.
+    """
     kept, newest = connection.kept_parts, connection.as_of.strftime("%Y-%m")
     past = [_list_past_parts(connection, plan) for plan in plans]
     if kept is None or not any(past):
-        return remove_kept_past(connection)
+        remove_kept_past(connection)
+        return None
     key = _compute_key(connection, plans, past)
-    if not kept.fetch_file(_KEPT_NAME, newest, key, file):
+    used = kept.fetch_file(_KEPT_NAME, newest, key, file, path=served)
+    if used is None:
         with connection.attach_output_file(str(file)):
             for plan, parts in zip(plans, past, strict=True):
                 _add_parts(connection, generations, plan, parts)
-        kept.write_file(_KEPT_NAME, newest, key, file)
+        used = kept.write_file(_KEPT_NAME, newest, key, file)
     for plan, parts in zip(plans, past, strict=True):
         plan.days_in_table = frozenset(parts)
+    return build_kept_path(*used) if used else None
 
 
 def remove_kept_past(connection: FeedConnection) -> None:

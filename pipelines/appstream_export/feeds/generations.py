@@ -94,6 +94,14 @@ class GenerationStore:
                 f"{where} is damaged: {error}", fix="replace it with: appstream-export feeds publish"
             ) from error
 
+    def load_unchanged_current(self) -> CurrentGeneration | None:
+        """Return the served generation as `load_current` does; raises StorageFailed also if its digest is wrong."""
+        current = self.load_current()
+        if current is not None and current.sha256 and current != current.add_digest():
+            where = self.store.resolve_uri(self.current_file)
+            raise StorageFailed(f"{where} was changed after it was written")
+        return current
+
     def has_current(self) -> bool:
         """Return whether a generation was ever served."""
         return self.store.exists(self.current_file)
@@ -134,11 +142,17 @@ class GenerationStore:
         claim = generate_ulid().encode()
         return next(name for name in names if self.store.put_if_absent(f"{self.version}/{_CLAIMS}/{name}", claim))
 
-    def load_package(self, generation: str) -> dict[str, Any]:
-        """Return a generation's data package; raises ConfigurationError if there is none, StorageFailed if damaged."""
+    def load_package(self, generation: str, *, sha256: str | None = None) -> dict[str, Any]:
+        """Return a generation's data package; raises ConfigurationError if there is none, StorageFailed if damaged.
+
+        With `sha256`, its content is compared with it.
+        """
         path = self.get_file_path(generation, PACKAGE)
         try:
-            return msgspec.json.decode(self.store.read_bytes(path), type=dict[str, Any])
+            content = self.store.read_bytes(path)
+            if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+                raise StorageFailed(f"{self.store.resolve_uri(path)} was changed after it was written")
+            return msgspec.json.decode(content, type=dict[str, Any])
         except FileNotFoundError:
             known = ", ".join(sorted(self.list_generations(), reverse=True)[:3]) or "none"
             what = f'there is no generation "{generation}" of feeds'

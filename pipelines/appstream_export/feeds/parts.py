@@ -101,7 +101,6 @@ def compute_part_keys(connection: FeedConnection, feed: Feed) -> dict[PartDays, 
     connection.derive_tables([source for source, _ in feed.inputs] or feed.reads)
     found = _compute_input_digests(connection, feed) if feed.inputs else _compute_row_digests(connection, feed)
     columns = [f"{column.name} {column.type} {column.doc}" for column in feed.columns]
-    columns += [f"{column} in {to}" for column, to in feed.foreign_keys.items()]  # compared when a part is written
     query = feed.sql
     if feed.inputs:  # with the SQL of the views between the feed and what is hashed by part
         query = connection.restrict_source(query, feed.reads, feed.inputs[0][0], "true")

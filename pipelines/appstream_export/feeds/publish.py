@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from appstream_export.contracts import Contract
-from appstream_export.errors import ConfigurationError, ContractError, StorageFailed
+from appstream_export.errors import ContractError, ExportError, StorageFailed, describe_error
 from appstream_export.feeds import datapackage
 from appstream_export.feeds.contract_feeds import SCOPE_KEY, Feed
 from appstream_export.feeds.definitions import (
@@ -59,7 +59,7 @@ from appstream_export.feeds.parts import (
     plan_fact,
     render_days_condition,
 )
-from appstream_export.feeds.relations import check_foreign_keys, has_keys
+from appstream_export.feeds.relations import check_foreign_keys
 from appstream_export.feeds.star import FEED_SCOPES, build_version_feeds, render_feed_scopes
 from appstream_export.feeds.xlsx import check_feed_formats, write_xlsx
 from appstream_export.inputs import FORMULA_GUARDS
@@ -82,6 +82,7 @@ _NO_CHECK_RESULTS: CheckResultsBySeq = MappingProxyType({})
 DEFAULT_SETTINGS = FeedsSettings()
 _LABEL_IN_USE_SQL = "select 1 from accounts where json_extract_string(labels_json, ?) is not null limit 1"
 _REPUBLISH_MAX = 5  # each attempt means that another run committed during the last one
+_REPLACE = "correct what the checks of the newest snapshot name; then publish with: appstream-export feeds publish"
 _VARYING = frozenset({"name", "arn", "old_value", "new_value", "extra_json"})
 _CSV_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 
@@ -119,6 +120,14 @@ class PublishResult:
         return [*own, *(self.star.list_feeds() if self.star else ())]
 
 
+class _Served(NamedTuple):
+    """The generation that readers see, as `current.json` named it once: its package, and its parts of facts by feed."""
+
+    current: CurrentGeneration
+    package: Mapping[str, Any]
+    parts: Mapping[str, Sequence[FactPart]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Publication:
     """Feeds to publish with their queries, and the description of their generation."""
@@ -138,10 +147,8 @@ class _Publication:
     """The files that were written, by name."""
     parts: dict[str, list[FactPart]] = field(default_factory=dict)
     """The parts of facts that were written, by feed."""
-    served_parts: Mapping[str, Sequence[FactPart]] = field(default_factory=dict)
-    """The parts of the served generation, by feed."""
-    served_files: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """Path and SHA-256 of the files of its other feeds, by feed."""
+    served: "_Served | None" = None
+    """The generation that readers see; None if there is none that may be used."""
 
     def count_rows(self, feed: Feed) -> int:
         """Return the number of rows that were written of a feed."""
@@ -268,11 +275,12 @@ def _publish_generation(
             feeds = [limit_history(feed, settings.history_days) for feed in feeds]
             is_xlsx = settings.xlsx and generations.version != V1
             publication = replace(newest, feeds=feeds, version=generations.version, is_xlsx=is_xlsx, files={}, parts={})
-            parts, files = _load_served_files(generations, erased_seq)
-            publication = replace(publication, served_parts=parts, served_files=files)
             if publication.why:
-                publication = _reuse_served_feeds(connection, generations, publication, erased_seq)
+                publication = replace(publication, served=_load_served(generations, erased_seq))
+                publication = _reuse_served_feeds(connection, generations, publication)
             elif generations.version != V1:
+                with suppress(StorageFailed):  # all is written again
+                    publication = replace(publication, served=_load_served(generations, erased_seq))
                 connection.create_temporary_table(FEED_SCOPES, render_feed_scopes(contracts))
             connection.set_snapshot(publication.snapshot_id, publication.as_of)
             written.append(_write_publication(connection, generations, publication, is_csv=settings.csv))
@@ -338,23 +346,21 @@ def _build_publication(connection: FeedConnection, now: datetime, why: str | Non
 
 
 def _reuse_served_feeds(
-    connection: FeedConnection, generations: GenerationStore, publication: _Publication, erased_seq: int
+    connection: FeedConnection, generations: GenerationStore, publication: _Publication
 ) -> _Publication:
     """Return a publication of the served feeds, if there are any, with a new `feed_status`."""
     status = publication.feeds[-1]
-    current = generations.load_current()
-    # Feeds from before an erase hold erased rows and must not be published again.
-    if current is None or current.seq < erased_seq:
+    if publication.served is None:
         return replace(publication, feeds=[status])
-    package = generations.load_package(current.name)
+    current, package, _ = publication.served
+    files = datapackage.parse_whole_files(package, generations.get_file_path(current.name, ""))
     feeds = []
     for feed in datapackage.parse_feeds(package):
         if feed.name != FEED_STATUS:
             schema = build_feed_schema(replace(feed, has_zone=False))
             rows = schema.empty_table()  # its parts are copied
             if not feed.is_in_parts:
-                raw = generations.store.read_bytes(generations.get_file_path(current.name, f"{feed.name}.parquet"))
-                rows = pq.read_table(pa.BufferReader(raw)).cast(schema)
+                rows = _read_served_rows(generations, *files[feed.name]).cast(schema)
             connection.register_table(f"before_{feed.name}", rows)
             feeds.append(replace(feed, sql=f"select * from {quote_identifier(f'before_{feed.name}')}"))
     return replace(
@@ -380,8 +386,10 @@ def _write_generation(
     """Fill the DuckDB file, write the generation's files from it, then the data package; return its SHA-256."""
     connection.fetch_rows(CREATE_PUBLICATION_SQL)
     plans = _plan_facts(connection, generations, publication)
-    if plans:
-        write_past(connection, generations, [*plans.values()], Path(file))
+    past_file = publication.served.package.get(datapackage.PAST_FILE) if publication.served else None
+    # Served feeds do not say which parts are past: all are copied, and the kept file stays for the next snapshot.
+    if plans and not publication.is_republished:
+        past_file = write_past(connection, generations, [*plans.values()], Path(file), served=past_file)
     with connection.attach_output_file(file):
         for feed in publication.feeds:
             if feed.name == FEED_STATUS:
@@ -396,13 +404,11 @@ def _write_generation(
                 publication.files[f"{feed.name}.csv"] = _write_csv(connection, generations, feed, table, generation)
             if publication.is_xlsx:
                 publication.files[f"{feed.name}.xlsx"] = _write_excel(connection, generations, feed, table, generation)
-        written = {name: render_days_condition(plan.feed, plan.missing) for name, plan in plans.items()}
-        is_all = not _has_served_keys(connection, generations, publication)
-        check_foreign_keys(connection, publication.feeds, {} if is_all else written)
-    _reject_older_snapshot(connection, generations)
+        check_foreign_keys(connection, publication.feeds)
+    _reject_older_snapshot(generations, publication.seq)
     if publication.version != V1:
         _write_data_contract(generations, publication, generation)
-    package = _encode_datapackage(publication)
+    package = _encode_datapackage(publication, past_file)
     generations.write_file(generations.get_file_path(generation, PACKAGE), package)
     return hashlib.sha256(package).hexdigest()
 
@@ -438,47 +444,46 @@ def _plan_facts(
     """Return what is written of each feed in parts."""
     plans = {}
     for feed in (feed for feed in publication.feeds if feed.is_in_parts):
-        before = publication.served_parts.get(feed.name, ())
+        before = publication.served.parts.get(feed.name, ()) if publication.served else ()
         keys = {part.days: part.derived_from for part in before}
         if not publication.is_republished:
             keys = compute_part_keys(connection, feed)
         plan = plan_fact(generations, feed, before, keys)
-        if plan.missing and publication.is_republished:
-            damaged = ", ".join(map(str, plan.missing))
-            raise StorageFailed(f"{generations.place}: {feed.name}: {damaged} is missing or damaged")
+        if publication.is_republished and (plan.missing or not before):
+            damaged = ", ".join(map(str, plan.missing)) or "each part"
+            raise StorageFailed(f"{generations.place}: {feed.name}: {damaged} is missing or damaged", fix=_REPLACE)
         plans[feed.name] = plan
     return plans
 
 
-def _load_served_files(
-    generations: GenerationStore, erased_seq: int
-) -> tuple[dict[str, list[FactPart]], dict[str, tuple[str, str]]]:
-    """Return the parts of facts that are served, and path and SHA-256 of other files, by feed.
+def _load_served(generations: GenerationStore, erased_seq: int) -> _Served | None:
+    """Return the served generation; None if there is none, or if it may contain erased rows.
 
-    Return none if they may contain erased rows or are damaged.
+    Raises StorageFailed if it is damaged.
     """
-    with suppress(StorageFailed, ConfigurationError, KeyError, TypeError, ValueError):
-        current = generations.load_current()
-        if current is not None and current.seq >= erased_seq:
-            folder = generations.get_file_path(current.name, "")
-            package = generations.load_package(current.name)
-            return datapackage.parse_parts(package, folder), datapackage.parse_whole_files(package, folder)
-    return {}, {}
+    try:
+        current = generations.load_unchanged_current()
+        # Feeds from before an erase hold erased rows and must not be published again.
+        if current is None or current.seq < erased_seq:
+            return None
+        package = generations.load_package(current.name, sha256=current.datapackage_sha256)
+        return _Served(current, package, datapackage.parse_parts(package, generations.get_file_path(current.name, "")))
+    except ExportError as error:
+        raise StorageFailed(f"{generations.place}: {error.message}", fix=_REPLACE) from error
+    except (KeyError, TypeError, ValueError) as error:
+        what = f"{PACKAGE} of the served generation is not valid: {describe_error(error)}"
+        raise StorageFailed(f"{generations.place}: {what}", fix=_REPLACE) from error
 
 
-def _has_served_keys(connection: FeedConnection, generations: GenerationStore, publication: _Publication) -> bool:
-    """Return whether dimensions still have all keys of the served generation, with which its facts were compared."""
-    targets = {to for feed in publication.feeds if feed.is_in_parts for to in feed.foreign_keys.values()}
-    for feed in (feed for feed in publication.feeds if feed.name in targets):
-        path, sha256 = publication.served_files.get(feed.name, ("", ""))
-        content = b""
-        with suppress(FileNotFoundError):
-            content = generations.store.read_bytes(path) if path else b""
-        if hashlib.sha256(content).hexdigest() != sha256:
-            return False
-        if not has_keys(connection, feed, pq.read_table(pa.BufferReader(content), columns=[feed.key])):
-            return False
-    return True
+def _read_served_rows(generations: GenerationStore, path: str, sha256: str) -> pa.Table:
+    """Return the rows of a served file; raises StorageFailed if it is missing or damaged."""
+    content = b""
+    with suppress(FileNotFoundError):
+        content = generations.store.read_bytes(path)
+    if hashlib.sha256(content).hexdigest() != sha256:
+        where = generations.store.resolve_uri(path)
+        raise StorageFailed(f"{where} is missing or damaged", fix=_REPLACE)
+    return pq.read_table(pa.BufferReader(content))
 
 
 def _create_feed_table(connection: FeedConnection, feed: Feed) -> str:
@@ -492,11 +497,11 @@ def _create_feed_table(connection: FeedConnection, feed: Feed) -> str:
     return table
 
 
-def _reject_older_snapshot(connection: FeedConnection, generations: GenerationStore) -> None:
+def _reject_older_snapshot(generations: GenerationStore, seq: int) -> None:
     """Raise _NewerSnapshotServed if readers already see a newer snapshot, which must not be replaced."""
     with suppress(StorageFailed):  # a damaged current.json is about to be replaced
-        served = generations.load_current()
-        if served is not None and served.seq > connection.seq:
+        served = generations.load_unchanged_current()
+        if served is not None and served.seq > seq:
             raise _NewerSnapshotServed
 
 
@@ -581,7 +586,7 @@ def _render_csv_column(name: str, kind: str) -> str:
     return f"strftime({column}, '{_CSV_TIME}') as {column}" if kind == "TIMESTAMP" else column
 
 
-def _encode_datapackage(publication: _Publication) -> bytes:
+def _encode_datapackage(publication: _Publication, past_file: str | None) -> bytes:
     described = datapackage.build_datapackage(
         publication.feeds,
         publication.files,
@@ -594,6 +599,7 @@ def _encode_datapackage(publication: _Publication) -> bytes:
         why=publication.why,
         coverage_summary=publication.coverage_summary,
         version=publication.version,
+        past_file=past_file,
     )
     return msgspec.json.format(msgspec.json.encode(described), indent=2) + b"\n"
 

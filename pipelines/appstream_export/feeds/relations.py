@@ -2,18 +2,12 @@
 # ruff: noqa: S608 - names come from checked contracts and headers
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-
-import pyarrow as pa
+from collections.abc import Sequence
 
 from appstream_export.errors import ContractError
 from appstream_export.feeds.contract_feeds import Feed
 from appstream_export.lake.catalog import FeedConnection, get_feed_table_name
 from appstream_export.lake.duckdb import quote_identifier, quote_literal
-
-_SERVED_KEYS = "served_keys"
-_ALL_WRITTEN: Mapping[str, str] = MappingProxyType({})
 
 
 def render_column_definitions(feed: Feed) -> list[str]:
@@ -31,20 +25,14 @@ def render_column_definitions(feed: Feed) -> list[str]:
     ]
 
 
-def check_foreign_keys(
-    connection: FeedConnection, feeds: Sequence[Feed], written: Mapping[str, str] = _ALL_WRITTEN
-) -> None:
-    """Raise ContractError if a key of a feed, in the file that is being filled, is not in the feed it leads to.
-
-    `written` has SQL by the name of a feed: only rows for which it is true are compared. Give none unless the other
-    rows were compared with an earlier generation's dimensions, of which no key is gone: see `has_keys`.
-    """
+def check_foreign_keys(connection: FeedConnection, feeds: Sequence[Feed]) -> None:
+    """Raise ContractError if a key of a feed, in the file that is being filled, is not in the feed it leads to."""
     leads = defaultdict[tuple[str, str], list[str]](list)  # one statement for each key of a dimension
     for feed in (feed for feed in feeds if feed.required):
         for column, to in feed.foreign_keys.items():
             name, rows = quote_identifier(column), get_feed_table_name(feed.name)
-            where = f"{name} is not null and {written.get(feed.name, 'true')}"
-            leads[column, to].append(f"select {quote_literal(feed.name)} as feed, {name} from {rows} where {where}")
+            query = f"select {quote_literal(feed.name)} as feed, {name} from {rows} where {name} is not null"
+            leads[column, to].append(query)
     for (column, to), queries in leads.items():
         name = quote_identifier(column)
         query = (
@@ -55,10 +43,3 @@ def check_foreign_keys(
             raise ContractError(
                 f"feed {feed_name}: {found} values of {column} are not in {to}, such as {quote_literal(str(example))}"
             )
-
-
-def has_keys(connection: FeedConnection, feed: Feed, keys: pa.Table) -> bool:
-    """Return whether a dimension, in the file that is being filled, has all these keys."""
-    connection.register_table(_SERVED_KEYS, keys)
-    table, key = get_feed_table_name(feed.name), quote_identifier(feed.key)
-    return not connection.fetch_rows(f"select 1 from {_SERVED_KEYS} anti join {table} using ({key}) limit 1")

@@ -64,20 +64,21 @@ class KeptParts:
             self._remove_part(kept)
         return [build_kept_path(*kept) for kept in damaged]
 
-    def fetch_file(self, name: str, month: str, key: str, file: Path) -> bool:
-        """Copy the kept file that derives from what `key` is a digest of, and return True; remove all others.
+    def fetch_file(self, name: str, month: str, key: str, file: Path, *, path: str | None) -> KeptName | None:
+        """Copy the kept file of this path if it derives from what `key` is a digest of; remove all others.
 
-        Return False, without a file, if there is none, if it is damaged, or if another run removes it meanwhile.
+        Return its name. Return None, without a file, if there is none, if it is damaged, or if another run removes it
+        meanwhile.
         """
-        is_fetched, others = False, list[KeptName]()
+        fetched, others = None, list[KeptName]()
         for kept in self._list_names(name):
-            is_wanted = kept[1:3] == (month, key) and not is_fetched
+            is_wanted = kept[1:3] == (month, key) and build_kept_path(*kept) == path
             if is_wanted and self._fetch_whole(kept, file):
-                is_fetched = True
+                fetched = kept
             else:
                 others.append(kept)
         self._remove_listed(others)
-        return is_fetched
+        return fetched
 
     def remove_files(self, name: str) -> None:
         """Remove all kept files of a name: none of them is read any more."""
