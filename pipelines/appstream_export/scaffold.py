@@ -125,7 +125,7 @@ regions = ["us-east-1"]              # wildcards: ["us-east-1", "eu-*"]; "auto":
 # tags = ["owner"]                   # tags that become columns, if the resource tags is on
 # file_mode = "0640"                 # of feeds, which other users read
 # keep_generations = 24              # published generations that are retained for current readers
-versions = ["v2"]                    # the star; add "v1" for dashboards of version 0.3. Others' files are removed
+versions = ["v2"]                    # the star; add "v1" for dashboards of 0.3; feeds of a version left out are deleted
 # history_days = 400                 # days of feeds of days, spans and changes; the whole history if not set
 
 [metrics]

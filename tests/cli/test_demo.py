@@ -83,7 +83,7 @@ def test_status_for_people_and_for_programs(demo: Demo, told: Told) -> None:
     standing = json.loads(program)
 
     assert f"duckdb -readonly {warehouse}/warehouse.duckdb" in people
-    assert re.search(r"^fresh      \d+ (second|minute)s? ago, 20", people)
+    assert re.search(r"^fresh +\d+ (second|minute)s? ago, 20", people)
     assert max(map(len, people.splitlines()[:4])) <= 80
     assert standing["seq"] == 4
     assert standing["committed_at"].endswith("Z")

@@ -10,6 +10,8 @@ import boto3
 import pytest
 
 from appstream_export.emulator import Emulator, make_image_builder
+from appstream_export.feeds import publish_feeds
+from appstream_export.settings import FeedsSettings
 from tests.lake.lakes import A, Lake, builder, ok
 
 Told = Callable[..., tuple[int, str, str]]
@@ -23,6 +25,7 @@ extract.max_attempts = 1
 
 
 FEEDS = ("feeds", "bi.duckdb", "feeds v2", "bi.duckdb v2")
+STAR = FeedsSettings(versions=("v2",))
 
 
 @pytest.fixture
@@ -54,17 +57,59 @@ def test_status_says_which_snapshot_each_output_shows_and_how_far_it_lags(folder
     told("feeds", "publish")
     after = lags(told)
 
-    assert nothing == dict.fromkeys(("catalog", "feeds", "bi.duckdb", "report"))
-    assert "report     is missing; publish it with: appstream-export report --warehouse " in words
-    assert f"open it    appstream-export sql --warehouse {folder}/warehouse " in words
+    assert nothing == dict.fromkeys(("catalog", *FEEDS, "report"))
+    assert "report        is missing; publish it with: appstream-export report --warehouse " in words
+    assert f"open it       appstream-export sql --warehouse {folder}/warehouse " in words
     assert served == dict.fromkeys(served, 0)
-    assert f"report     {folder}/warehouse/report.html\n" in paths
+    assert f"report        {folder}/warehouse/report.html\n" in paths
+    assert f"bi.duckdb v2  {folder}/warehouse/feeds/v2/bi.duckdb\n" in paths
     assert left == dict.fromkeys(served, 1)
-    assert "report     shows snapshot 2 of " in text
+    assert "report        shows snapshot 2 of " in text
     assert ", 1 snapshot behind; publish it with: appstream-export report --warehouse " in text
     assert {(output["seq"], output["problem"]) for output in shown["outputs"]} == {(2, None)}
     assert shown["seq"] == 3
     assert after == left | dict.fromkeys(FEEDS, 0)
+
+
+@pytest.mark.slow
+def test_with_v2_alone_status_names_the_same_outputs_before_and_after_they_are_published(
+    tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("appstream-export.toml").write_text('feeds.versions = ["v2"]\n')
+    lake = Lake(tmp_path / "warehouse")
+    lake.commit(ok(A, builder("a")))
+    before, text = json.loads(told("status", "--json")[1]), told("status")[1]
+    publish_feeds(lake.store, lake.contracts, STAR)
+    after, places = json.loads(told("status", "--json")[1]), told("status")[1]
+    star = f"{tmp_path}/warehouse/feeds/v2"
+    Path("appstream-export.toml").unlink()
+    elsewhere = json.loads(told("status", "--json", "--warehouse", "warehouse")[1])
+
+    names = ["catalog", "feeds v2", "bi.duckdb v2", "report"]
+    assert [[output["output"] for output in found["outputs"]] for found in (before, after, elsewhere)] == [names] * 3
+    assert [found["feeds"] for found in (before, after, elsewhere)] == [None, star, star]
+    assert f"bi.duckdb v2  is missing; publish it with: appstream-export feeds publish --warehouse {tmp_path}" in text
+    assert f"feeds v2      {star}/current.json\nbi.duckdb v2  {star}/bi.duckdb\n" in places
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kept", "removed"), [("v1", "v2"), ("v2", "v1")])
+def test_a_version_that_the_settings_want_is_missing_and_another_one_is_shown_while_it_is_served(
+    kept: str, removed: str, tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lake = Lake(tmp_path / "warehouse")
+    lake.commit(ok(A, builder("a")), clock=lambda: datetime.now(UTC) - timedelta(days=2))
+    publish_feeds(lake.store, lake.contracts, FeedsSettings(versions=(removed,)))  # ty: ignore[invalid-argument-type]
+    Path("appstream-export.toml").write_text(
+        f'feeds.versions = ["{kept}"]\nfeeds.report = false\nlake.freshness_interval = "1d"\n'
+    )
+    outputs = {output["output"]: output for output in json.loads(told("status", "--json")[1])["outputs"]}
+
+    assert {name: output["snapshots_behind"] for name, output in outputs.items()} == dict.fromkeys(
+        ("catalog", *FEEDS, "report")
+    ) | {name: 0 for name in FEEDS if ("v2" in name) is (removed == "v2")}
 
 
 @pytest.mark.slow
@@ -80,7 +125,7 @@ def test_expected_scopes_are_not_stale(aws: Emulator, told: Told) -> None:
     assert "stale" not in text
     assert sum(group["stale"] for group in expected) == 0
     # no region of the account answers now, so that the other one's refusal proves nothing any more
-    assert "stale      2 scopes, oldest rows from " in told("status")[1]
+    assert "stale         2 scopes, oldest rows from " in told("status")[1]
 
 
 @pytest.mark.long
@@ -164,7 +209,7 @@ def test_what_is_not_published_yet_is_late_once_the_freshness_setting_says_so(tm
     assert (new[0], json.loads(new[1])["freshness"]) == (0, "fresh")
     assert {output["freshness"] for output in json.loads(new[1])["outputs"]} == {"fresh"}
     assert old[0] == 1
-    assert old[1].startswith("fresh      LATE in catalog, feeds, bi.duckdb, report: ")
+    assert old[1].startswith("fresh         LATE in catalog, feeds, bi.duckdb, feeds v2, bi.duckdb v2, report:")
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import pytest
 
 from appstream_export.defs import TableInputManager, WarehouseResource
 from appstream_export.feeds import publish_feeds
+from appstream_export.settings import FeedsSettings
 from tests.lake.conftest import bucket, moto_s3
 from tests.lake.lakes import A, Lake, builder, ok
 
@@ -252,6 +253,32 @@ def test_a_step_reads_feeds_of_both_versions_while_only_one_shows_the_newest_sna
         return dg.MaterializeResult(metadata={"names": rows})
 
     assert seen(warehouse.materialize(by_team)) == {"v1": 2, "v2": 3}
+
+
+@pytest.mark.slow
+def test_with_v2_alone_feeds_named_with_and_without_it_are_of_one_snapshot_while_others_publish(
+    tmp_path: Path,
+) -> None:
+    warehouse, star = Read(Lake(tmp_path / "warehouse"), tmp_path), FeedsSettings(versions=("v2",))
+    publish_feeds(warehouse.lake.store, warehouse.lake.contracts, star)
+
+    class Raced(TableInputManager):
+        def load_input(self, context: dg.InputContext) -> Any:
+            rows = super().load_input(context)
+            warehouse.commit("a", "b", "c")
+            publish_feeds(warehouse.lake.store, warehouse.lake.contracts, star)
+            return rows
+
+    bare = dg.AssetIn(key="other", metadata={"feed": "image_builder_latest"}, input_manager_key="warehouse")
+    full = dg.AssetIn(key=["feeds", "v2", "image_builder_latest"], input_manager_key="warehouse")
+
+    @dg.asset(ins={"bare": bare, "full": full})
+    def by_team(bare: pa.Table, full: pa.Table) -> dg.MaterializeResult:
+        return dg.MaterializeResult(metadata={"names": [names(bare), names(full)]})
+
+    result = warehouse.materialize(by_team, manager=Raced(config=str(warehouse.config)))
+
+    assert seen(result) == [["a", "b"], ["a", "b"]]
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """diff: what a dashboard would miss is named; what it gains breaks nothing."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from appstream_export.errors import ConfigurationError
 from appstream_export.feeds import publish_feeds
 from appstream_export.feeds.contract_feeds import Feed
 from appstream_export.feeds.diff import diff_feeds, list_differences
+from appstream_export.feeds.verify import verify_feeds
 from appstream_export.settings import FeedsSettings
 from tests.lake.lakes import A, Lake, builder, ok
 
@@ -117,6 +119,45 @@ def test_generations_are_compared_by_name_by_folder_and_with_what_would_be_publi
         str(d) for d in diff_feeds(two.store, two.contracts, old=str(second), new=str(first / "datapackage.json"))
     } == {f"breaks  {d.feed}: column label_team VARCHAR is gone" for d in gained if not d.feed.startswith("v2/")}
     assert {d.text for d in diff_feeds(two.store, two.contracts)} == {"column label_team VARCHAR is gone"}
+
+
+STAR = FeedsSettings(versions=("v2",))
+
+
+@pytest.mark.parametrize(("kept", "removed"), [("v2", "v1"), ("v1", "v2")])
+def test_a_version_that_the_next_publication_removes_breaks_its_dashboards(kept: str, removed: str, two: Lake) -> None:
+    following = FeedsSettings(versions=(kept,), account_labels=("team",))  # ty: ignore[invalid-argument-type]
+
+    assert [str(d) for d in diff_feeds(two.store, two.contracts, following)] == [
+        f"breaks  {removed}: the version is no longer published"
+    ]
+
+
+@pytest.mark.slow
+def test_with_v2_alone_all_that_is_named_of_generations_is_of_v2(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "warehouse")
+    lake.commit(ok(A, builder("a")))
+    both = publish_feeds(lake.store, lake.contracts)
+    earlier = shutil.copytree(Path(lake.store.root, "feeds/v1", both.current.generation), tmp_path / "earlier")
+    star = publish_feeds(lake.store, lake.contracts, STAR)
+    unknown = f'there is no generation "01NOPE" of feeds; the newest are: {star.current.name}'
+
+    for new in ("current", "next"):
+        found = diff_feeds(lake.store, lake.contracts, STAR, old=str(earlier), new=new)
+        assert [str(d) for d in found] == ["breaks  v1: the version is no longer published"], new
+    assert diff_feeds(lake.store, lake.contracts, old="current", new=star.current.name) == []
+    with pytest.raises(ConfigurationError, match=unknown):
+        diff_feeds(lake.store, lake.contracts, STAR, old="01NOPE")
+    with pytest.raises(ConfigurationError, match=unknown):
+        verify_feeds(lake.store, "01NOPE")
+
+
+def test_without_feeds_a_diff_names_the_way_to_them(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "warehouse")
+    lake.commit(ok(A, builder("a")))
+
+    with pytest.raises(ConfigurationError, match="no feeds yet"):
+        diff_feeds(lake.store, lake.contracts, STAR)
 
 
 @pytest.mark.parametrize(

@@ -424,12 +424,17 @@ def test_the_end_of_a_life_that_the_next_one_follows_at_once_is_its_own(tmp_path
 
 
 @pytest.mark.slow
-def test_without_v1_its_folder_is_removed_and_all_that_reads_feeds_finds_the_star(tmp_path: Path) -> None:
+def test_without_v1_its_folder_is_removed_and_all_that_reads_feeds_finds_the_star(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     lake, alone = Lake(tmp_path / "warehouse"), FeedsSettings(versions=("v2",))
     lake.commit(ok(A, builder("a", state="RUNNING")))
     both = publish_feeds(lake.store, lake.contracts)
     star = publish_feeds(lake.store, lake.contracts, alone)
+    publish_feeds(lake.store, lake.contracts, alone)
 
+    why = "its feeds are removed, because [feeds] versions leaves them out"
+    assert [r.getMessage() for r in caplog.records] == [f"{lake.store.root}/feeds/v1: {why}"], "once"
     assert both.star is not None
     assert (star.star, {*star.rows}) == (None, {*both.star.rows})
     assert [path for path in Path(lake.store.root, "feeds/v1").rglob("*") if path.is_symlink() or path.is_file()] == []
@@ -438,7 +443,7 @@ def test_without_v1_its_folder_is_removed_and_all_that_reads_feeds_finds_the_sta
     assert load_feed(lake.store, "fact_image_builder_day").num_rows == star.rows["fact_image_builder_day"] > 0
     found = load_published_feeds(lake.store)
     assert found is not None
-    assert (found.rows, found.current) == (star.rows, star.current)
+    assert (found.version, found.rows) == ("v2", star.rows)
     names = [output.name for output in load_served_outputs(lake.store)]
     assert names == ["catalog", "feeds v2", "bi.duckdb v2", "report"]
     assert publish_feeds(lake.store, lake.contracts).star is not None, "and back"

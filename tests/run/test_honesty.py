@@ -1,19 +1,24 @@
 """Whoever asks how a run went hears the same: exit code, summary, Dagster, `scope_runs` and `snapshots`."""
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import msgspec
 import pytest
 
 from appstream_export.cli.main import main
 from appstream_export.emulator import Emulator
+from appstream_export.feeds import publish_feeds
 from appstream_export.run import load_run_result
+from appstream_export.settings import FeedsSettings, Settings
 from tests.defs.jobs import rebuilt, snapshot_job
 from tests.export import ACCOUNTS, Export
 from tests.factories import image_builder
+from tests.lake.lakes import A, Lake, builder, ok
 
 WELL = "123456789012"  # the account whose credentials stand in before an emulator lists the organization
 SICK, CLOSED, HALF, ASLEEP, GONE = (f"{n}" * 12 for n in range(1, 6))
@@ -139,6 +144,28 @@ def test_later_steps_of_a_limited_run_count_a_guarded_scope_as_the_run_itself_do
 
     assert still_covered == [(0, 0), (0, 0)], "the run did not request it"
     assert has_left == [(3, 1), (3, 1)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("behind", ["v1", "v2"])
+@pytest.mark.parametrize("how", ["older", "missing"])
+def test_feeds_of_one_version_that_are_behind_or_missing_are_a_problem(how: str, behind: str, tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "warehouse")
+    lake.commit(ok(A, builder("a")))
+    publish_feeds(lake.store, lake.contracts)
+    earlier = shutil.copytree(tmp_path / f"warehouse/feeds/{behind}", tmp_path / "earlier", symlinks=True)
+    lake.commit(ok(A, builder("b")))
+    publish_feeds(lake.store, lake.contracts)
+    settings = Settings(warehouse=str(tmp_path / "warehouse"))
+    left = FeedsSettings(versions=("v2" if behind == "v1" else "v1",))
+    assert load_run_result(settings, lake.contracts).feeds_problem is None
+    shutil.rmtree(tmp_path / f"warehouse/feeds/{behind}")
+    if how == "older":
+        shutil.copytree(earlier, tmp_path / f"warehouse/feeds/{behind}", symlinks=True)
+
+    assert "generation of feeds shows an older one" in (load_run_result(settings, lake.contracts).feeds_problem or "")
+    alone = load_run_result(msgspec.structs.replace(settings, feeds=left), lake.contracts)
+    assert alone.feeds_problem is None, "a version that the settings leave out is of no matter"
 
 
 def count_failures(export: Export, run_id: str, account: str) -> list[tuple[int, int]]:

@@ -11,6 +11,7 @@ that it names, however the path is written. Any other warehouse gets the default
 import argparse
 import logging
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -76,6 +77,22 @@ class Target:
                 raise
             log_event(logging.WARNING, f"using default settings: {error}")
             return replace(Settings(), warehouse=self.warehouse)
+
+    def load_output_settings(self, store: "Store") -> "Settings":
+        """Return the settings; without a configuration, with the versions of feeds that the warehouse serves now.
+
+        A command away from the configuration must neither bring back a version that it leaves out, nor miss it.
+        """
+        from msgspec.structs import replace
+
+        from appstream_export.feeds import list_served_versions
+
+        settings = self.load_reading_settings()
+        with suppress(SettingsError):
+            if self.is_configured:
+                return settings
+        served = list_served_versions(store)
+        return replace(settings, feeds=replace(settings.feeds, versions=tuple(served))) if served else settings
 
     @property
     def s3(self) -> "S3Settings | None":

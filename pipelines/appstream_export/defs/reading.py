@@ -14,7 +14,7 @@ from pydantic import Field, PrivateAttr
 
 from appstream_export.defs.context import as_dagster_failure, require_warehouse
 from appstream_export.defs.specs import FEEDS, GROUPS
-from appstream_export.feeds import V1, V2, find_served_snapshot_id, format_feed_name, load_feed, split_feed_name
+from appstream_export.feeds import V1, V2, find_feed_version, find_served_snapshot_id, format_feed_name, load_feed
 from appstream_export.lake.catalog import (
     connect_unchecked,
     connect_warehouse,
@@ -136,7 +136,7 @@ class TableInputManager(dg.ConfigurableIOManager):
         """Return the newest snapshot, or that of the feed, or the one that an earlier such input of the step read."""
         step = _find_step(context)
         # Each version of feeds by itself: while a publication runs, they show different snapshots.
-        source = (split_feed_name(feed)[0] or V1) if feed else None
+        source = find_feed_version(store, feed) if feed else None
         key = (step.run_id, step.step.key, step.previous_attempt_count, source) if step else None
         snapshot_id = self._newest.get(key) or (
             find_served_snapshot_id(store, feed) if feed else find_newest_snapshot_id(store)

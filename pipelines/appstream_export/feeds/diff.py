@@ -1,6 +1,6 @@
 """Differences between two generations of feeds, and whether a dashboard would miss something."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -12,7 +12,7 @@ from appstream_export.contracts import Column, Contract
 from appstream_export.errors import ConfigurationError
 from appstream_export.feeds import datapackage
 from appstream_export.feeds.contract_feeds import Feed
-from appstream_export.feeds.generations import PACKAGE, VERSIONS, GenerationStore
+from appstream_export.feeds.generations import PACKAGE, VERSIONS, GenerationStore, format_feed_name
 from appstream_export.feeds.publish import DEFAULT_SETTINGS
 from appstream_export.feeds.star import build_version_feeds
 from appstream_export.lake.storage import Store, translate_storage_errors
@@ -47,30 +47,18 @@ def diff_feeds(
 
     Raises ConfigurationError if there is no such generation.
     """
-    v1, v2 = (GenerationStore(store, file_mode=int(settings.file_mode, 8), version=version) for version in VERSIONS)
     with translate_storage_errors(store):
-        # A folder holds one version, a warehouse of an earlier version has no v2 yet, and settings may leave out v1.
-        has_v1, has_star = (all(_has_generation(v, name) for name in (old, new)) for v in (v1, v2))
-        found = list[Difference]()
-        if has_v1 or not has_star:
-            before, after = (_load_feeds(v1, contracts, settings, name) for name in (old, new))
-            found += list_differences(before, after)
-        if has_star:
-            before, after = (_load_feeds(v2, contracts, settings, name) for name in (old, new))
-            found += [replace(d, feed=f"{v2.version}/{d.feed}") for d in list_differences(before, after)]
+        before, after = (_load_versions(store, contracts, settings, name) for name in (old, new))
+    # A folder holds one version, and a generation may be older than v2: of others, nothing is known there.
+    is_whole = new in (CURRENT, NEXT) or before.keys().isdisjoint(after)
+    found = list[Difference]()
+    for version, feeds in before.items():
+        if version in after:
+            differences = list_differences(feeds, after[version])
+            found += [replace(d, feed=format_feed_name(version, d.feed)) for d in differences]
+        elif is_whole:
+            found.append(Difference(version, "the version is no longer published", is_breaking=True))
     return found
-
-
-def _has_generation(generations: GenerationStore, name: str) -> bool:
-    if name == NEXT:
-        return True
-    if _is_folder(name):
-        return datapackage.get_feeds_version(_load_package(Path(name))) == generations.version
-    return generations.has_current() if name == CURRENT else name in generations.list_generations()
-
-
-def _is_folder(name: str) -> bool:
-    return "/" in name or name == "."
 
 
 def list_differences(old: Mapping[str, Feed], new: Mapping[str, Feed]) -> Iterator[Difference]:
@@ -124,16 +112,29 @@ def _compute_similarity(left: str, right: str) -> float:
     return SequenceMatcher(None, left, right).ratio()
 
 
-def _load_feeds(
-    generations: GenerationStore, contracts: Sequence[Contract], settings: FeedsSettings, name: str
-) -> dict[str, Feed]:
+def _load_versions(
+    store: Store, contracts: Sequence[Contract], settings: FeedsSettings, name: str
+) -> dict[str, dict[str, Feed]]:
+    """Return the feeds of each version that there is of a generation; raises ConfigurationError if there is none."""
     if name == NEXT:
-        return {feed.name: feed for feed in build_version_feeds(generations.version, contracts, settings)}
-    if _is_folder(name):
+        versions = [version for version in VERSIONS if version in settings.versions]
+        return {
+            version: _build_feeds_by_name(build_version_feeds(version, contracts, settings)) for version in versions
+        }
+    if "/" in name or name == ".":
         return _parse_folder_feeds(Path(name))
-    if name == CURRENT:
-        name = generations.require_current().name
-    return {feed.name: feed for feed in datapackage.parse_feeds(generations.load_package(name))}
+    stores = [GenerationStore(store, file_mode=int(settings.file_mode, 8), version=version) for version in VERSIONS]
+    found = [own for own in stores if (own.has_current() if name == CURRENT else name in own.list_generations())]
+    return {own.version: _load_feeds(own, name) for own in found or stores[:1]}
+
+
+def _load_feeds(generations: GenerationStore, name: str) -> dict[str, Feed]:
+    name = generations.require_current().name if name == CURRENT else name
+    return _build_feeds_by_name(datapackage.parse_feeds(generations.load_package(name)))
+
+
+def _build_feeds_by_name(feeds: Iterable[Feed]) -> dict[str, Feed]:
+    return {feed.name: feed for feed in feeds}
 
 
 def _load_package(folder: Path) -> dict[str, Any]:
@@ -144,8 +145,9 @@ def _load_package(folder: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{file}: cannot be read as a data package of feeds: {error}") from error
 
 
-def _parse_folder_feeds(folder: Path) -> dict[str, Feed]:
+def _parse_folder_feeds(folder: Path) -> dict[str, dict[str, Feed]]:
+    package = _load_package(folder)
     try:
-        return {feed.name: feed for feed in datapackage.parse_feeds(_load_package(folder))}
+        return {datapackage.get_feeds_version(package): _build_feeds_by_name(datapackage.parse_feeds(package))}
     except (KeyError, TypeError) as error:
         raise ConfigurationError(f"{folder}: cannot be read as a data package of feeds: {error}") from error

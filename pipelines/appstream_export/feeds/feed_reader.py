@@ -33,6 +33,11 @@ def find_served_snapshot_id(store: Store, name: str) -> str:
     return _open_generations(store, split_feed_name(name)[0]).require_current().snapshot_id
 
 
+def find_feed_version(store: Store, name: str) -> str:
+    """Return the version that a feed's name begins with; without one v1, or v2 if settings leave out v1."""
+    return _open_generations(store, split_feed_name(name)[0]).version
+
+
 def _open_generations(store: Store, version: str | None) -> GenerationStore:
     """Return the generations of a version; without one, of v1, or of v2 if settings leave out v1."""
     if version:

@@ -154,7 +154,7 @@ class GenerationStore:
                 raise StorageFailed(f"{self.store.resolve_uri(path)} was changed after it was written")
             return msgspec.json.decode(content, type=dict[str, Any])
         except FileNotFoundError:
-            known = ", ".join(sorted(self.list_generations(), reverse=True)[:3]) or "none"
+            known = ", ".join(sorted(self._list_names_of_all_versions(), reverse=True)[:3]) or "none"
             what = f'there is no generation "{generation}" of feeds'
             raise ConfigurationError(what, fix=f"the newest are: {known}") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -168,6 +168,10 @@ class GenerationStore:
             if parts[:2] == [self.version, _GENERATIONS] and len(parts) > 3:
                 found.setdefault(parts[2], []).append(stored)
         return dict(sorted(found.items(), key=lambda item: (_get_last_changed_at(item[1]), item[0])))
+
+    def _list_names_of_all_versions(self) -> set[str]:
+        paths = (stored.path.split("/") for stored in self.store.list_all())
+        return {parts[2] for parts in paths if parts[1:2] == [_GENERATIONS] and len(parts) > 3}
 
     def prune(self, *, retain: int, now: datetime, erased_seq: int = 0) -> list[str]:
         """Remove old generations and return their names; never the served one, nor one replaced within GRACE.
@@ -189,19 +193,28 @@ class GenerationStore:
                 removed.append(name)
         return removed
 
-    def remove_all(self) -> None:
-        """Remove this version's files, `current.json` first: no reader finds what is being removed."""
+    def remove_all(self) -> bool:
+        """Remove this version's files, and return whether it had any.
+
+        `current.json` is first, so that no reader finds what is being removed.
+        """
         found = [stored.path for stored in self.store.list_all() if stored.path.startswith(f"{self.version}/")]
         if found and self.latest_link:
             self.store.remove(self.latest_link)
         for path in sorted(found, key=lambda path: path != self.current_file):
             self.store.remove(path)
+        return bool(found)
 
     def _delete_generation(self, generation: str, files: list[StoredObject]) -> None:
         """Delete a generation, its description first: if this is killed, the rest is unfinished and pruned later."""
         for stored in sorted(files, key=lambda stored: not stored.path.endswith(f"/{PACKAGE}")):
             self.store.remove(stored.path)
         self.store.remove(f"{self.version}/{_CLAIMS}/{generation}")
+
+
+def list_served_versions(store: Store) -> list[str]:
+    """Return the versions of the feeds that readers find in a warehouse; none before the first publication."""
+    return [version for version in VERSIONS if GenerationStore(store, file_mode=0o600, version=version).has_current()]
 
 
 def format_feed_name(version: str, name: str) -> str:

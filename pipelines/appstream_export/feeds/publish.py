@@ -12,7 +12,7 @@ import hashlib
 import io
 import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -226,13 +226,16 @@ def _remove_old_feeds(
         generations.prune(retain=settings.keep_generations, now=now, erased_seq=erased_seq) for generations in versions
     ]
     for version in {*VERSIONS} - {*settings.versions}:
-        GenerationStore(store, file_mode=int(settings.file_mode, 8), version=version).remove_all()
+        generations = GenerationStore(store, file_mode=int(settings.file_mode, 8), version=version)
+        if generations.remove_all():
+            _log.warning("%s: its feeds are removed, because [feeds] versions leaves them out", generations.place)
     return removed
 
 
-def load_published_feeds(store: Store) -> PublishResult | None:
-    """Return the feeds that readers see, or None before the first publication; raises StorageFailed if damaged."""
-    found = [published for version in VERSIONS if (published := _load_published_version(store, version))]
+def load_published_feeds(store: Store, versions: Collection[str] = VERSIONS) -> PublishResult | None:
+    """Return the feeds of these versions that readers see, or None if there are none; raises StorageFailed."""
+    named = (version for version in VERSIONS if version in versions)
+    found = [published for version in named if (published := _load_published_version(store, version))]
     return replace(found[0], star=found[1] if len(found) > 1 else None) if found else None
 
 
@@ -248,11 +251,6 @@ def _load_published_version(store: Store, version: str) -> PublishResult | None:
         place=generations.place,
         problem=current.why,
     )
-
-
-def has_published_feeds(store: Store) -> bool:
-    """Return whether this warehouse has published feeds."""
-    return any(GenerationStore(store, file_mode=0o600, version=version).has_current() for version in VERSIONS)
 
 
 def _publish_generation(

@@ -1,12 +1,12 @@
 """The snapshot that readers see in the catalog, the feeds, `bi.duckdb` and the report."""
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 
 from appstream_export.errors import ExportError, StorageFailed, describe_error
-from appstream_export.feeds.generations import CURRENT, FEEDS_ROOT, V1, V2, VERSIONS, GenerationStore
+from appstream_export.feeds.generations import CURRENT, FEEDS_ROOT, V1, VERSIONS, GenerationStore
 from appstream_export.lake.catalog import load_catalog_seq, load_feeds_database_snapshot_id
 from appstream_export.lake.storage import CATALOG_FILE, REPORT_FILE, Store, find_snapshot_id, read_checked_tail
 
@@ -26,6 +26,8 @@ class ServedOutput:
     snapshot_id: str | None = None
     seq: int | None = None
     problem: str | None = None
+    version: str | None = None
+    """The version of the feeds; None if it is another output."""
 
     @property
     def is_published(self) -> bool:
@@ -33,24 +35,28 @@ class ServedOutput:
         return self.snapshot_id is not None or self.seq is not None or self.problem is not None
 
 
-def load_served_outputs(store: Store) -> list[ServedOutput]:
-    """Return each output with the snapshot that it shows; an output that does not exist shows none."""
-    return [*_load_outputs(store)]
+def load_served_outputs(store: Store, versions: Collection[str] = ()) -> list[ServedOutput]:
+    """Return each output with the snapshot that it shows; an output that does not exist shows none.
+
+    Feeds are those of `versions`, missing or not, and of all other versions that are served.
+    """
+    return [*_load_outputs(store, versions)]
 
 
-def _load_outputs(store: Store) -> Iterator[ServedOutput]:
+def _load_outputs(store: Store, versions: Collection[str]) -> Iterator[ServedOutput]:
     if store.has_catalog_file:
         yield _load_output("catalog", store.resolve_uri(CATALOG_FILE), lambda: load_catalog_seq(store))
-    has_star = GenerationStore(store, file_mode=0o600, version=V2).has_current()
     for version in VERSIONS:
         generations = GenerationStore(store, file_mode=0o600, version=version)
-        if not generations.has_current() and (version != V1 or has_star):
-            continue  # the warehouse is of an earlier version, or its settings leave the version out
+        if version not in versions and not generations.has_current():
+            continue
         suffix, database = "" if version == V1 else f" {version}", f"{FEEDS_ROOT}/{generations.database_file}"
         current = f"{generations.place}/{CURRENT}"
-        yield _load_output(f"feeds{suffix}", current, partial(_load_feeds_snapshot_id, generations))
+        feeds = _load_output(f"feeds{suffix}", current, partial(_load_feeds_snapshot_id, generations))
+        yield replace(feeds, version=version)
         place = store.resolve_uri(database)
-        yield _load_output(f"bi.duckdb{suffix}", place, partial(load_feeds_database_snapshot_id, store, database))
+        bi = _load_output(f"bi.duckdb{suffix}", place, partial(load_feeds_database_snapshot_id, store, database))
+        yield replace(bi, version=version)
     yield _load_output("report", store.resolve_uri(REPORT_FILE), lambda: _load_report_snapshot_id(store))
 
 

@@ -1,6 +1,6 @@
 """What later steps of a run need, in other processes: stages for the newest snapshot, and the result of the run."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from threading import Event
 
 from appstream_export.contracts import Contract, can_render_report
@@ -100,7 +100,7 @@ def _load_publication(context: RunContext, store: Store, head: Manifest, sweep: 
     served = {output.name: output for output in load_served_outputs(store)}
     is_catalog_behind = "catalog" in served and (served["catalog"].seq or 0) < sweep.seq
     has_report, is_reported = due.report and can_render_report(context.contracts), served["report"].snapshot_id in shown
-    feeds, feeds_problem = _load_feeds(store, sweep) if due.publish else (None, None)
+    feeds, feeds_problem = _load_feeds(store, sweep, {*due.versions}) if due.publish else (None, None)
     return Publication(
         catalog_problem=_BEHIND.format("catalog") if is_catalog_behind else None,
         is_catalog_published=not is_catalog_behind,
@@ -113,14 +113,15 @@ def _load_publication(context: RunContext, store: Store, head: Manifest, sweep: 
     )
 
 
-def _load_feeds(store: Store, sweep: Manifest) -> tuple[PublishResult | None, str | None]:
-    """Return the feeds that readers see, and why they do not show the newest snapshot."""
+def _load_feeds(store: Store, sweep: Manifest, versions: Collection[str]) -> tuple[PublishResult | None, str | None]:
+    """Return the feeds of these versions that readers see, and why one of them does not show the newest snapshot."""
     try:
-        feeds = load_published_feeds(store)
+        feeds = load_published_feeds(store, versions)
     except (ExportError, OSError) as error:
         return None, f"the feeds cannot be read: {describe_error(error)}"
-    if feeds and feeds.current.seq >= sweep.seq:
+    served = [version for version in (feeds, feeds and feeds.star) if version]
+    if len(served) == len(versions) and all(version.current.seq >= sweep.seq for version in served):
         return feeds, None
-    if feeds and feeds.problem:
-        return feeds, f"the snapshot is committed, but feeds show an older one: {feeds.problem}"
+    if problem := next((version.problem for version in served if version.problem), None):
+        return feeds, f"the snapshot is committed, but feeds show an older one: {problem}"
     return feeds, _BEHIND.format("generation of feeds")

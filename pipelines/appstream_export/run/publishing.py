@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from appstream_export.contracts import Contract, can_render_report
 from appstream_export.errors import describe_error
-from appstream_export.feeds import PublishResult, has_published_feeds, publish_feeds
+from appstream_export.feeds import PublishResult, list_served_versions, publish_feeds
 from appstream_export.lake.catalog import CheckResult, SharedConnection, refresh_catalog, run_checks
 from appstream_export.lake.storage import REPORT_FILE, Store
 from appstream_export.model import RunListener
@@ -112,7 +112,8 @@ def republish_outputs(settings: Settings, contracts: Sequence[Contract]) -> list
     """Publish feeds and report again if they exist, so that they show no erased data; return the problems."""
     context = RunContext(settings=settings, contracts=contracts, listener=RunListener(), stop=Event())
     store = open_warehouse(settings)
-    has_feeds, has_report = has_published_feeds(store), store.exists(REPORT_FILE) and can_render_report(contracts)
+    has_feeds = bool(list_served_versions(store))
+    has_report = store.exists(REPORT_FILE) and can_render_report(contracts)
     with SharedConnection(store, contracts, keeps_parts=True) as shared:
         feeds, feeds_problem = _publish_feeds(context, store, {}, shared) if has_feeds else (None, None)
         _, report_problem = _publish_report(context, store, shared, feeds) if has_report else (None, None)

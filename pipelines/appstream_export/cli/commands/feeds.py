@@ -30,7 +30,7 @@ def run_feeds_publish(args: argparse.Namespace) -> int:
 
     target = resolve_target(args)
     store = target.open_store()
-    published = publish_feeds(store, target.load_contracts(store), target.settings.feeds)
+    published = publish_feeds(store, target.load_contracts(store), target.load_output_settings(store).feeds)
     if published.problem:
         log_failure(published.problem)
     for version in filter(None, (published, published.star)):
@@ -54,7 +54,8 @@ def run_feeds_diff(args: argparse.Namespace) -> int:
 
     target = resolve_target(args)
     store = target.open_store()
-    found = diff_feeds(store, target.load_contracts(store), target.settings.feeds, old=args.old, new=args.new)
+    settings = target.load_output_settings(store).feeds
+    found = diff_feeds(store, target.load_contracts(store), settings, old=args.old, new=args.new)
     console.print_verdict(
         [str(difference) for difference in found], f"{args.new} has every feed and column of {args.old}"
     )

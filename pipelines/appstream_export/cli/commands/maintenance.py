@@ -85,7 +85,8 @@ def run_repair(args: argparse.Namespace) -> int:
     result = repair_warehouse(store, contracts, tool_version=__version__, dry_run=args.dry_run)
     if result.seq:
         problem = refresh_catalog(store, contracts, root=target.settings.lake.catalog_root)
-        problems += [*([problem] if problem else []), *republish_outputs(target.settings, contracts)]
+        settings = target.load_output_settings(store)
+        problems += [*([problem] if problem else []), *republish_outputs(settings, contracts)]
     if args.format == "json":
         print_json(asdict(result) | {"problems": problems})
     else:
@@ -175,7 +176,7 @@ def run_erase(args: argparse.Namespace) -> int:
         grace=args.grace,
         dry_run=args.dry_run,
         catalog_root=target.settings.lake.catalog_root,
-        republish=lambda: problems.extend(republish_outputs(target.settings, contracts)),
+        republish=lambda: problems.extend(republish_outputs(target.load_output_settings(store), contracts)),
     )
     if args.format == "json":
         print_json(build_erase_object(result) | {"first": fix, "problems": problems})

@@ -85,9 +85,8 @@ def show_status(args: argparse.Namespace) -> int:
     from appstream_export.lake.storage import open_store
 
     target = resolve_target(args)
-    settings = target.load_reading_settings()
-    s3 = settings.s3 if target.warehouse.startswith("s3://") else None
-    status = load_status(open_store(target.warehouse, s3=s3), settings)
+    store = open_store(target.warehouse, s3=target.s3)
+    status = load_status(store, target.load_output_settings(store))
     if args.format == "json":
         print_json(build_status_object(status))
     else:

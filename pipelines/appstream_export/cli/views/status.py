@@ -22,16 +22,10 @@ from appstream_export.lake.catalog import (
 from appstream_export.lake.storage import Store
 from appstream_export.settings import Settings, compute_freshness_windows
 
-_MARGIN = 11
 _HEAD = ("snapshot_id", "seq", "committed_at", "items")
 _RUN = ("seq", "committed_at", "seconds", "asked", "ok", "failed", "items", "changes")
 _RUNS_SHOWN = 5
 _DURATION_UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
-_REPUBLISH = {
-    "catalog": ("catalog",),
-    **dict.fromkeys(("feeds", "bi.duckdb", "feeds v2", "bi.duckdb v2"), ("feeds", "publish")),
-    "report": ("report",),
-}
 FRESH, WARN, LATE, UNJUDGED = "fresh", "warn", "late", "unjudged"
 # From best to worst: the freshness of a status is the worst of its parts.
 _SEVERITIES = (UNJUDGED, FRESH, WARN, LATE)
@@ -153,8 +147,9 @@ def load_status(store: Store, settings: Settings) -> WarehouseStatus:
         sweeps, requests = load_sweeps(con), load_last_requests(con)
         coverage, expected = count_scopes_by_status(con), count_expected_scopes(con)
     has_report = settings.feeds.report and {*DEFAULT_RESOURCES} <= {row["resource"] for row in requests}
-    served = load_served_outputs(store)
-    due = {output.name: settings.feeds.publish for output in served} | {"catalog": True, "report": has_report}
+    served = load_served_outputs(store, settings.feeds.versions)
+    due = {output.name: settings.feeds.publish and output.version in settings.feeds.versions for output in served}
+    due |= {"catalog": True, "report": has_report}
     return WarehouseStatus(
         head={name: sweeps[0][name] for name in _HEAD},
         coverage=coverage,
@@ -194,7 +189,7 @@ def _match_output(served: ServedOutput, sweeps: Sequence[Mapping[str, Any]], *, 
 
 def build_status_object(status: WarehouseStatus) -> dict[str, Any]:
     """Build one object for --json."""
-    published = {output.served.name: output.served.place for output in status.outputs if output.served.is_published}
+    published = [output.served for output in status.outputs if output.served.is_published]
     interval = status.freshness_interval
     return {
         **status.head,
@@ -203,9 +198,9 @@ def build_status_object(status: WarehouseStatus) -> dict[str, Any]:
         "expected_by_region": status.expected,
         "runs": status.runs,
         "warehouse": status.warehouse,
-        "catalog": published.get("catalog"),
+        "catalog": next((output.place for output in published if output.name == "catalog"), None),
         "open": _format_open_command(status),
-        "feeds": published["feeds"].rpartition("/")[0] if "feeds" in published else None,
+        "feeds": next((output.place.rpartition("/")[0] for output in published if output.version), None),
         "freshness": status.freshness,
         "freshness_interval_seconds": None if interval is None else round(interval.total_seconds()),
         "cadences": [
@@ -240,10 +235,12 @@ def _build_output_object(status: WarehouseStatus, output: OutputStatus) -> dict[
 
 def print_status(status: WarehouseStatus) -> None:
     """Print the status for people."""
-    for name, text in _list_status_facts(status):
-        label = f"{name + ' ':<{_MARGIN}}"
+    facts = [*_list_status_facts(status)]
+    margin = max(len(name) for name, _ in facts) + 2
+    for name, text in facts:
+        label = f"{name:<{margin}}"
         line = label + text
-        line = console.wrap_text(line, " " * _MARGIN) if "/" not in text else line  # users copy paths and commands
+        line = console.wrap_text(line, " " * margin) if "/" not in text else line  # users copy paths and commands
         console.print_result(console.style(line[: len(label)], "1") + line[len(label) :])
     console.print_result()
     cells = [
@@ -308,7 +305,8 @@ def _list_stale_counts(status: WarehouseStatus) -> Iterator[str]:
 
 def _describe_output(status: WarehouseStatus, output: OutputStatus) -> str:
     """Return the path of an output; if it is not current, its state and the command that publishes it."""
-    again = console.format_command(*_REPUBLISH[output.served.name], "--warehouse", status.warehouse)
+    publish = ("feeds", "publish") if output.served.version else (output.served.name,)
+    again = console.format_command(*publish, "--warehouse", status.warehouse)
     if output.served.problem:
         return f"{output.served.problem}; publish it with: {again}"
     if output.behind is None:

@@ -23,7 +23,7 @@ _NO_COMMIT = "two runs at once would overwrite each other here: the folder has n
 _CHOOSE = "choose a folder on a disk or on NFS, or s3://bucket/prefix (docs/operations.md: What a folder must offer)"
 NO_MODES = "has no file modes: its mount decides who may read the warehouse, whatever file_mode says"
 NO_SYNC = "cannot flush folders: a power cut may undo the newest snapshot"
-NO_LINKS = "has no symbolic links: feeds have no `latest`, only current.json"
+NO_LINKS = "has no symbolic links: feeds/v1 has no `latest`, only current.json"
 
 
 class FolderCalls:
