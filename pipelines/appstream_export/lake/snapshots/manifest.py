@@ -204,9 +204,9 @@ def load_history(
 ) -> list[Manifest]:
     """Return every retained snapshot from `since_seq` on, oldest first.
 
-    Raises StorageFailed for a damaged manifest, and for a missing one: it may be an erase. With `pass_damage`, a damaged
-    newest manifest is skipped as in `load_head`, and so is one that a commit skipped. Files that a commit recorded as
-    lost are left out, unless `with_lost`; digests remain those of the stored manifests.
+    Raises StorageFailed for a damaged manifest, and for a missing one, which may be an erase. With `pass_damage`, a
+    damaged newest manifest is skipped as in `load_head`, and so is one that a commit skipped. Files that a commit
+    recorded as lost are left out, unless `with_lost`; digests remain those of the stored manifests.
     """
     with translate_storage_errors(store):
         newer = list(_walk_chain(store, _read_raw_manifests(store, since_seq), since_seq, pass_damage=pass_damage))
