@@ -134,17 +134,38 @@ def test_publishers_see_a_manifest_of_a_past_month_damaged_or_missing_as_gc_does
     for day in (0, 1, 31, 62):
         lake.commit_at(day * DAY, ok(A, builder("a")))
     publish_feeds(lake.store, lake.contracts, FeedsSettings(versions=("v2",)))
-    damage(lake, 2, "cut")
-    for publish in (lake.publish, lambda: publish_feeds(lake.store, lake.contracts)):
-        with pytest.raises(StorageFailed, match=r"2\.json is damaged"):
-            publish()
+    later = datetime.now(UTC) + timedelta(days=3650)
 
+    def stop_at(problem: str) -> None:
+        publishing = lambda: publish_feeds(lake.store, lake.contracts)  # noqa: E731
+        for act in (lake.publish, publishing, lambda: vacuum_warehouse(lake.store, lake.contracts, now=later)):
+            with pytest.raises(StorageFailed, match=problem):
+                act()
+
+    damage(lake, 2, "cut")
+    stop_at(r"2\.json is damaged")
     lake.store.remove(paths.build_manifest_path(2))
-    assert vacuum_warehouse(lake.store, lake.contracts, now=datetime.now(UTC) + timedelta(days=3650)).files > 0
-    lake.commit_at(63 * DAY, ok(A, builder("a")))
+    stop_at(r"2\.json is missing, although a later commit names it")
+
+    assert repaired(lake).losses == ("commits/000000000002.json is missing: snapshot 2",)
     lake.publish()
+    assert verify_warehouse(lake.store).problems == ()
+    assert vacuum_warehouse(lake.store, lake.contracts, now=later).files > 0
     assert publish_feeds(lake.store, lake.contracts, FeedsSettings(versions=("v2",)))
-    assert lake.sql("select seq from lake.commits where is_retained order by seq") == [1, 3, 4, 5]
+    assert lake.sql("select seq from lake.commits where is_retained order by seq") == [1, 3, 4]
+
+
+@pytest.mark.slow
+def test_no_reader_or_repair_goes_past_a_missing_erase(lake: Lake) -> None:
+    lake.commit(ok(A, builder("a")), ok(C, builder("secret")))
+    erase_account(lake.store, lake.contracts, C.partition("/")[0], now=datetime.now(UTC), tool_version="0")
+    lake.commit(ok(A, builder("a")))
+    lake.store.remove(paths.build_manifest_path(2))
+    with pytest.raises(StorageFailed, match=r"2\.json is missing"):
+        lake.publish()
+
+    assert "it is a commit of kind erase" in repaired(lake).remaining[0]
+    assert repaired(lake).seq is None
 
 
 def test_gc_waits_for_the_repair(lake: Lake) -> None:

@@ -79,8 +79,8 @@ class _Damage:
     aside: list[int] = field(default_factory=list)
     """Seqs of damaged manifests that the history does not need."""
     remaining: list[str] = field(default_factory=list)
-    lost: Mapping[str, str] = field(default_factory=dict)
-    """A line about each lost file of the history, by path."""
+    lost: dict[str, str] = field(default_factory=dict)
+    """A line about each lost file of the history, by path; manifests of its sweeps included."""
 
     @property
     def is_head_lost(self) -> bool:
@@ -129,7 +129,7 @@ def _find_damage(store: Store, *, with_files: bool = True) -> _Damage:
     damage.remaining += _find_missing_rewrite(store, seqs[-1] if seqs else 0)
     _collect_manifests(store, seqs, damage)
     if with_files:
-        damage.lost = _find_lost_files(store, damage.manifests)
+        damage.lost |= _find_lost_files(store, damage.manifests)
     return damage
 
 
@@ -148,12 +148,27 @@ def _collect_manifests(store: Store, seqs: Sequence[int], damage: _Damage) -> No
             continue
         if parent_seq is not None and seq > parent_seq:
             continue  # the next commit skipped it, because it was damaged then
+        if not _collect_missing(store, range(seq + 1, (parent_seq or 0) + 1), damage):
+            return
         parent_seq = manifest.parent_seq
         damage.manifests[:0] = [*(manifest.past or ()), manifest]
         if manifest.past is not None:
             return
+    _collect_missing(store, range(1, (parent_seq or 0) + 1), damage)
     if not damage.manifests and seqs:
         damage.remaining.append(f"no manifest in {store.resolve_uri(COMMITS_FOLDER)} can be read; {_BACKUP}")
+
+
+def _collect_missing(store: Store, seqs: Iterable[int], damage: _Damage) -> bool:
+    """Collect the missing manifests of a gap in the chain; return False if one of them may not be a sweep."""
+    for seq in seqs:
+        path = build_manifest_path(seq)
+        if seq not in damage.aside and (kind := find_damaged_kind(store, seq)) != KIND_SWEEP:
+            error = ManifestDamaged(f"{store.resolve_uri(path)} is missing, although a later commit follows it")
+            damage.remaining.append(_describe_damaged_rewrite(error, kind))
+            return False
+        damage.lost |= {path: f"{path} is missing: snapshot {seq}"} if seq not in damage.aside else {}
+    return True
 
 
 def _describe_damaged_rewrite(error: ManifestDamaged, kind: str | None) -> str:

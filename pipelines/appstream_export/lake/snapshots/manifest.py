@@ -202,13 +202,14 @@ def find_damaged_kind(store: Store, seq: int) -> str | None:
 def load_history(
     store: Store, *, since_seq: int = 1, with_lost: bool = False, pass_damage: bool = False
 ) -> list[Manifest]:
-    """Return every retained snapshot from `since_seq` on, oldest first; raises StorageFailed for a damaged manifest.
+    """Return every retained snapshot from `since_seq` on, oldest first.
 
-    With `pass_damage`, a damaged newest manifest is skipped as in `load_head`, and so is one that a commit skipped.
-    Files that a commit recorded as lost are left out, unless `with_lost`; digests remain those of the stored manifests.
+    Raises StorageFailed for a damaged manifest, and for a missing one, which may be an erase. With `pass_damage`, a
+    damaged newest manifest is skipped as in `load_head`, and so is one that a commit skipped. Files that a commit
+    recorded as lost are left out, unless `with_lost`; digests remain those of the stored manifests.
     """
     with translate_storage_errors(store):
-        newer = list(_walk_chain(store, _read_raw_manifests(store, since_seq), pass_damage=pass_damage))
+        newer = list(_walk_chain(store, _read_raw_manifests(store, since_seq), since_seq, pass_damage=pass_damage))
     found = [manifest for manifest in reversed(newer) if manifest.seq >= since_seq]
     if with_lost:
         return found
@@ -216,13 +217,17 @@ def load_history(
     return [remove_lost_files(manifest, lost) for manifest in found]
 
 
-def _walk_chain(store: Store, raw_manifests: Sequence[tuple[int, bytes]], *, pass_damage: bool) -> Iterator[Manifest]:
+def _walk_chain(
+    store: Store, raw_manifests: Sequence[tuple[int, bytes]], since_seq: int, *, pass_damage: bool
+) -> Iterator[Manifest]:
     """Yield manifests newest first, from child to parent, back to the newest one that contains the history."""
     parent_seq: int | None = None
     for seq, raw in reversed(raw_manifests):
         is_passed = parent_seq is not None and seq > parent_seq  # the next commit skipped it, because it was damaged
         if is_passed and pass_damage:
             continue
+        if parent_seq is not None and seq < parent_seq:
+            raise _build_missing_error(store, parent_seq)
         try:
             manifest = _parse_manifest(store, seq, raw)
         except ManifestDamaged as error:
@@ -237,6 +242,13 @@ def _walk_chain(store: Store, raw_manifests: Sequence[tuple[int, bytes]], *, pas
             yield from reversed(manifest.past)
             return
         parent_seq = manifest.parent_seq
+    if parent_seq is not None and parent_seq >= since_seq:
+        raise _build_missing_error(store, parent_seq)
+
+
+def _build_missing_error(store: Store, seq: int) -> ManifestDamaged:
+    what = f"{store.resolve_uri(build_manifest_path(seq))} is missing, although a later commit names it"
+    return ManifestDamaged(what, fix=f"{_RESTORE}; without a backup, see: appstream-export repair --dry-run")
 
 
 def load_superseded_manifests(store: Store) -> list[Manifest]:
