@@ -149,8 +149,8 @@ def test_expected_scopes_take_a_line_per_region(publishing: Path, aws: Emulator,
 
     assert told("run")[0] == 0
     _, out, _ = told("status")
-    assert [line for line in out.splitlines() if line.startswith("expected")] == [
-        "expected   us-east-1: denied in 2 accounts"
+    assert [line.split(maxsplit=1) for line in out.splitlines() if line.startswith("expected")] == [
+        ["expected", "us-east-1: denied in 2 accounts"]
     ]
     assert json.loads(told("status", "--json")[1])["expected_by_region"] == [
         {"region": "us-east-1", "status": "denied", "scopes": 2, "accounts": 2, "resource": "image_builders"}

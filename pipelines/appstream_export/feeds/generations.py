@@ -18,12 +18,12 @@ from typing import Any
 import msgspec
 
 from appstream_export.errors import ConfigurationError, StorageFailed
-from appstream_export.lake.storage import FEEDS_FOLDER, Store, StoredObject, generate_ulid
+from appstream_export.lake.storage import FEEDS_FOLDER, Store, StoredObject, generate_ulid, translate_storage_errors
 
 FEEDS_ROOT = FEEDS_FOLDER
 V1, V2 = "v1", "v2"
 VERSIONS = (V1, V2)
-"""Versions of the feeds. Each run publishes all of them, of the same snapshot."""
+"""Versions of the feeds. A run publishes those that the settings name, of the same snapshot."""
 CURRENT, LATEST, FEEDS_DATABASE = "current.json", "latest", "bi.duckdb"
 PACKAGE = "datapackage.json"
 GRACE = timedelta(hours=1)  # much longer than a dashboard needs to read the files that current.json names
@@ -214,7 +214,9 @@ class GenerationStore:
 
 def list_served_versions(store: Store) -> list[str]:
     """Return the versions of the feeds that readers find in a warehouse; none before the first publication."""
-    return [version for version in VERSIONS if GenerationStore(store, file_mode=0o600, version=version).has_current()]
+    with translate_storage_errors(store):
+        stores = [GenerationStore(store, file_mode=0o600, version=version) for version in VERSIONS]
+        return [generations.version for generations in stores if generations.has_current()]
 
 
 def format_feed_name(version: str, name: str) -> str:
