@@ -81,6 +81,7 @@ class Size:
     aged: tuple[int, int] = (1_000, 365)
     """Builders and days of daily snapshots, after which what follows a commit is measured."""
     aged_long: tuple[int, int] = (5_000, 730)
+    """The same of a larger estate, whose history takes minutes to make."""
     is_timed: bool = True
 
 

@@ -89,3 +89,13 @@ def test_the_page_for_dashboards_lists_every_feed_with_its_key() -> None:
     told = {feed: key.strip().strip("`") for feeds, _, key in rows for feed in re.findall(r"`(\w+)`", feeds)}
 
     assert told.items() >= {feed.name: feed.key for feed in build_feeds(load_contracts(), ())}.items()
+
+
+def test_a_feed_is_sorted_by_its_key_or_by_columns_that_it_has() -> None:
+    columns = tuple(Column(name, "VARCHAR", "Text.") for name in ("k", "way", "snapshot_id"))
+    columns = (*columns, Column("as_of_utc", "TIMESTAMP", "As of."))
+    feed = Feed("mine", "One row.", columns, "k", "select 1")
+
+    assert (feed.order, check_feed(replace(feed, sorted_by=("way",))).order) == (' order by "k"', "")
+    with pytest.raises(ContractError, match="feed mine: order: there is no column ways"):
+        check_feed(replace(feed, sorted_by=("k", "ways")))

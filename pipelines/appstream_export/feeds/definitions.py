@@ -185,6 +185,8 @@ def check_feed(feed: Feed) -> Feed:
         _check_type(feed, column)
     if feed.history and feed.history not in {column.name for column in feed.columns if column.type in _TIMES}:
         raise ContractError(f"feed {feed.name}: history: {feed.history} is no column of dates or times")
+    if unknown := {*feed.sorted_by} - names:
+        raise ContractError(f"feed {feed.name}: order: there is no column {min(unknown)}")
     return feed
 
 

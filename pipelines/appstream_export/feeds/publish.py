@@ -82,7 +82,7 @@ _NO_CHECK_RESULTS: CheckResultsBySeq = MappingProxyType({})
 DEFAULT_SETTINGS = FeedsSettings()
 _LABEL_IN_USE_SQL = "select 1 from accounts where json_extract_string(labels_json, ?) is not null limit 1"
 _REPUBLISH_MAX = 5  # each attempt means that another run committed during the last one
-_REPLACE = "correct what the checks of the newest snapshot name; then publish with: appstream-export feeds publish"
+_DAMAGE_FIX = "correct what the checks of the newest snapshot name; then publish with: appstream-export feeds publish"
 _VARYING = frozenset({"name", "arn", "old_value", "new_value", "extra_json"})
 _CSV_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 
@@ -147,7 +147,7 @@ class _Publication:
     """The files that were written, by name."""
     parts: dict[str, list[FactPart]] = field(default_factory=dict)
     """The parts of facts that were written, by feed."""
-    served: "_Served | None" = None
+    served: _Served | None = None
     """The generation that readers see; None if there is none that may be used."""
 
     def count_rows(self, feed: Feed) -> int:
@@ -449,7 +449,7 @@ def _plan_facts(
         plan = plan_fact(generations, feed, before, keys)
         if publication.is_republished and (plan.missing or not before):
             damaged = ", ".join(map(str, plan.missing)) or "each part"
-            raise StorageFailed(f"{generations.place}: {feed.name}: {damaged} is missing or damaged", fix=_REPLACE)
+            raise StorageFailed(f"{generations.place}: {feed.name}: {damaged} is missing or damaged", fix=_DAMAGE_FIX)
         plans[feed.name] = plan
     return plans
 
@@ -467,10 +467,10 @@ def _load_served(generations: GenerationStore, erased_seq: int) -> _Served | Non
         package = generations.load_package(current.name, sha256=current.datapackage_sha256)
         return _Served(current, package, datapackage.parse_parts(package, generations.get_file_path(current.name, "")))
     except ExportError as error:
-        raise StorageFailed(f"{generations.place}: {error.message}", fix=_REPLACE) from error
+        raise StorageFailed(f"{generations.place}: {error.message}", fix=_DAMAGE_FIX) from error
     except (KeyError, TypeError, ValueError) as error:
         what = f"{PACKAGE} of the served generation is not valid: {describe_error(error)}"
-        raise StorageFailed(f"{generations.place}: {what}", fix=_REPLACE) from error
+        raise StorageFailed(f"{generations.place}: {what}", fix=_DAMAGE_FIX) from error
 
 
 def _read_served_rows(generations: GenerationStore, path: str, sha256: str) -> pa.Table:
@@ -480,7 +480,7 @@ def _read_served_rows(generations: GenerationStore, path: str, sha256: str) -> p
         content = generations.store.read_bytes(path)
     if hashlib.sha256(content).hexdigest() != sha256:
         where = generations.store.resolve_uri(path)
-        raise StorageFailed(f"{where} is missing or damaged", fix=_REPLACE)
+        raise StorageFailed(f"{where} is missing or damaged", fix=_DAMAGE_FIX)
     return pq.read_table(pa.BufferReader(content))
 
 
